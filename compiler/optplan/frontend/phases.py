@@ -1,0 +1,308 @@
+"""The phases of a policy held against the catalog: whether each is known, supported, and has the arguments it takes.
+
+Takes a policy as it was read and reports what is wrong with it; guarantees, where it reports nothing, that every phase
+is in the catalog, that `Phase.argument` finds each required argument, and that an argument is of its kind:
+
+    duration   numbers and quantities with `+ - * /` and `min max floor ceil round`
+    value      a ratio (`0.1x`, `0.5 * 1x`) or a number, never a sum of both
+    number     an expression over numbers; a count is one that is whole where it is written out
+    word       one of the argument's words
+    list       `[...]` of durations or values
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optplan.config import (
+    Before,
+    Binary,
+    Call,
+    Into,
+    Listing,
+    Name,
+    Negative,
+    Number,
+    Over,
+    PerEpoch,
+    Phase,
+    Quantity,
+    Ratio,
+    Then,
+    Times,
+)
+from optplan.diagnostics import suggestion
+from optplan.frontend.grammar import shown
+from optplan.frontend.values import Scope, check, walk
+from optplan.source import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from optplan.catalog import ArgumentType, PolicyType
+    from optplan.config import Argument, Policy, Value
+    from optplan.diagnostics import Collector
+
+_OTHER_PHASES = {
+    **dict.fromkeys(("constant", "const"), "hold"),
+    "exponential": "exp",
+    "polynomial": "poly",
+    "cosine_annealing": "cosine",
+    "onecyclelr": "onecycle",
+}
+
+
+def check_policy(
+    policy: Policy,
+    collector: Collector,
+    *,
+    names: Collection[str],
+    base: bool,
+    phases: Mapping[str, PolicyType],
+) -> bool:
+    """Whether `policy` holds against the catalog's `phases`; the arguments are those of `parse_policy`."""
+    checker = _Checker(collector, names, phases, base=base)
+    checker.check(policy)
+    return not checker.failed
+
+
+def unknown_phase(name: str, phases: Collection[str]) -> tuple[str, str | None]:
+    """Message and cure for a phase that is not among `phases`."""
+    meant = _OTHER_PHASES.get(name.lower())
+    known = "the phases are " + ", ".join(f"`{phase}`" for phase in phases)
+    return f"unknown phase `{shown(name)}`", f"write `{meant}()`" if meant else suggestion(name, phases, known)
+
+
+class _Checker:
+    def __init__(
+        self, collector: Collector, names: Collection[str], phases: Mapping[str, PolicyType], *, base: bool
+    ) -> None:
+        self.collector, self.names, self.phases, self.base = collector, names, phases, base
+        self.failed = False
+
+    def check(self, policy: Policy) -> None:
+        """Report every fault in `policy`, in the order of the text."""
+        if isinstance(policy, Phase):
+            self._phase(policy)
+        elif isinstance(policy, Before):
+            if not self.base:
+                cure = "only a rule's own schedule may use `base`"
+                self._error("OP306", "`base` has no meaning here", policy.span, cure)
+        elif isinstance(policy, PerEpoch):
+            self.check(policy.item)
+        elif isinstance(policy, (Over, Into)):
+            self._unsupported("over" if isinstance(policy, Over) else "into", policy.first, policy.second)
+            self.check(policy.first)
+            self.check(policy.second)
+        else:
+            if isinstance(policy, Times):
+                self._unsupported("*", *policy.items[:2])
+            for item in policy.items:
+                self.check(item)
+            if isinstance(policy, Then):
+                self._durations(policy)
+
+    def _phase(self, phase: Phase) -> None:
+        known = self.phases.get(phase.name)
+        if known is None:
+            message, cure = unknown_phase(phase.name, self.phases)
+            self._error("OP402", message, phase.name_span, cure)
+            return
+        if not known.supported:
+            self._error("OP109", f"the phase `{phase.name}` is not supported yet", phase.name_span)
+            return
+        given: dict[str, Argument] = {}
+        for argument in phase.arguments:
+            kind = self._argument_type(phase, known, argument, given)
+            if kind is not None:
+                given[kind.name] = argument
+                self._argument(known, kind, argument)
+        if len(given) < len(phase.arguments):
+            # a required argument may be the one that could not be understood
+            return
+        for name, kind in known.arguments.items():
+            if kind.required and name not in given:
+                about = kind.description[:1].lower() + kind.description[1:].rstrip(".")
+                self._error("OP402", f"`{phase.name}` needs `{name}`", phase.name_span, f"add `{name}=`: {about}")
+
+    def _argument_type(
+        self, phase: Phase, known: PolicyType, argument: Argument, given: Mapping[str, Argument]
+    ) -> ArgumentType | None:
+        """What `argument` is an argument for, None with a fault where that cannot be."""
+        if argument.name is None:
+            if "for" not in given:
+                return known.arguments["for"]
+            cure = _named(known, argument.value)
+            if given["for"].name is not None:
+                cure = "remove one of the two"
+                self._error("OP402", f"the duration of `{phase.name}` is given twice", argument.span, cure)
+            else:
+                message = f"`{phase.name}` takes one argument without a name, its duration"
+                self._error("OP402", message, argument.span, cure)
+            return None
+        kind = known.arguments.get(argument.name)
+        place = _name_span(argument)
+        if kind is None:
+            takes = "it takes " + ", ".join(f"`{name}`" for name in known.arguments)
+            cure = suggestion(argument.name, known.arguments, takes)
+            self._error("OP402", f"`{phase.name}` has no argument `{shown(argument.name)}`", place, cure)
+        elif kind.name in given:
+            twice = f"`{kind.name}` is given twice"
+            if given[kind.name].name is None:
+                twice = f"the duration of `{phase.name}` is given twice"
+            self._error("OP402", twice, place, "remove one of the two")
+        else:
+            return kind
+        return None
+
+    def _argument(self, phase: PolicyType, kind: ArgumentType, argument: Argument) -> None:
+        value = argument.value
+        if kind.kind == "word":
+            self._word(kind, value)
+        elif kind.kind != "list":
+            if argument.name is None and isinstance(value, Ratio):
+                message = f"expected a duration, found the ratio `{value}`"
+                self._error("OP403", message, value.span, _named(phase, value))
+                return
+            self._plain(kind.kind, value, kind)
+        elif not isinstance(value, Listing):
+            self._error("OP402", f"`{kind.name}` is a list", value.span, f"write `{kind.name}=[{value}]`")
+        elif not value.items:
+            self._error("OP402", f"`{kind.name}` is an empty list", value.span)
+        else:
+            for item in value.items:
+                self._plain(kind.items or "value", item)
+
+    def _plain(self, kind: str, value: Value, argument: ArgumentType | None = None) -> None:
+        """Check a duration, a value, a number or a count."""
+        if kind == "duration":
+            scope = Scope("a duration", "OP403", self.names, quantities=True)
+            if self._in_scope(value, scope):
+                self._duration(value)
+        elif kind == "value":
+            if self._in_scope(value, Scope("a value", "OP405", self.names, ratios=True)):
+                self._degree(value)
+        elif self._in_scope(value, Scope("a number", "OP402", self.names)) and argument is not None:
+            self._number(value, argument)
+
+    def _in_scope(self, value: Value, scope: Scope) -> bool:
+        fine = check(value, scope, self.collector)
+        self.failed |= not fine
+        return fine
+
+    def _duration(self, value: Value) -> None:
+        for node in walk(value):
+            if isinstance(node, Quantity) and node.unit in ("tokens", "samples"):
+                cure = "count updates, epochs or a part of the horizon: `500`, `5 epochs`, `10%`"
+                self._error("OP109", f"a duration in {node.unit} is not supported yet", node.span, cure)
+            elif (isinstance(node, Binary) and node.operator == "**") or (
+                isinstance(node, Call) and node.function in ("sqrt", "log")
+            ):
+                what = node.function if isinstance(node, Call) else "**"
+                cure = "a duration has `+ - * /` and `min max floor ceil round`"
+                self._error("OP403", f"`{what}` in a duration", node.span, cure)
+
+    def _number(self, value: Value, argument: ArgumentType) -> None:
+        """Check the range of a number that is written out; an expression is checked once it has a value."""
+        literal = _literal(value)
+        if literal is None:
+            return
+        if argument.kind == "count" and literal != int(literal):
+            self._error("OP402", f"`{argument.name}` is a whole number", value.span)
+            return
+        low, high = argument.minimum, argument.maximum
+        if low is not None and (literal <= low if argument.exclusive_minimum else literal < low):
+            relation = "above" if argument.exclusive_minimum else "at least"
+            self._error("OP104", f"`{argument.name}` must be {relation} {low:g}", value.span)
+        elif high is not None and literal > high:
+            self._error("OP104", f"`{argument.name}` must be at most {high:g}", value.span)
+
+    def _word(self, kind: ArgumentType, value: Value) -> None:
+        listed = " or ".join(f"`{word}`" for word in kind.words) or "a word"
+        if not isinstance(value, Name):
+            self._error("OP402", f"`{kind.name}` is a word", value.span, f"write {listed}")
+        elif kind.words and value.name not in kind.words:
+            cure = suggestion(value.name, kind.words, f"write {listed}")
+            self._error("OP402", f"`{kind.name}` cannot be `{shown(value.name)}`", value.span, cure)
+
+    def _degree(self, value: Value) -> int | None:
+        """1 for a ratio, 0 for a number, None for what is neither, which is reported."""
+        if isinstance(value, Ratio):
+            return 1
+        if isinstance(value, Negative):
+            return self._degree(value.item)
+        if isinstance(value, Call):
+            degrees = {self._degree(argument) for argument in value.arguments}
+            if None in degrees:
+                return None
+            if degrees == {0} or (degrees == {1} and value.function in ("min", "max")):
+                return degrees.pop()
+            self._mixed(value, value.function)
+            return None
+        if not isinstance(value, Binary):
+            return 0
+        left, right = self._degree(value.left), self._degree(value.right)
+        if left is None or right is None:
+            return None
+        possible = {"+": left == right, "-": left == right, "*": left + right <= 1, "/": right == 0}
+        if possible.get(value.operator, left == right == 0):
+            return max(left, right)
+        self._mixed(value, value.operator)
+        return None
+
+    def _mixed(self, value: Value, operation: str) -> None:
+        cure = "write every part as a ratio, such as `0.1x`, or every part as a number; only `*` and `/` take both"
+        self._error("OP405", f"`{operation}` does not make a ratio or a number of these", value.span, cure)
+
+    def _durations(self, chain: Then) -> None:
+        """Only one phase of a chain may take what is left."""
+        phases = list(_open_phases(chain, self.phases))
+        for phase in phases[1:]:
+            cure = f"give it a duration, as in `{phase.name}(10%)`; only one phase of a chain takes what is left"
+            self._error("OP404", f"`{phase.name}` is a second phase without a duration", phase.name_span, cure)
+
+    def _unsupported(self, operator: str, first: Policy, second: Policy) -> None:
+        place = first.span
+        if first.span is not None and second.span is not None:
+            # nothing but brackets and space surrounds the operator there
+            source, end = first.span.source, first.span.end
+            at = source.text.find(operator, end, second.span.start)
+            place = Span(source, at, at + len(operator)) if at >= 0 else first.span.to(second.span)
+        self._error("OP109", f"`{operator}` is not supported yet", place)
+
+    def _error(self, code: str, message: str, span: Span | None, cure: str | None = None) -> None:
+        self.failed = True
+        self.collector.error(code, message, span, help=cure)
+
+
+def _literal(value: Value) -> int | float | None:
+    """The number that `value` is without being computed."""
+    if isinstance(value, Negative):
+        inner = _literal(value.item)
+        return None if inner is None else -inner
+    return value.value if isinstance(value, Number) else None
+
+
+def _named(phase: PolicyType, value: Value) -> str | None:
+    """The cure for a value without its name: most often it is where the phase goes."""
+    name = next((name for name in ("to", "at", "from") if name in phase.arguments), None)
+    return f"write `{name}={value}`" if name else None
+
+
+def _name_span(argument: Argument) -> Span | None:
+    """The place of the name of a named argument."""
+    span = argument.span
+    return span and Span(span.source, span.start, span.start + len(argument.name or ""))
+
+
+def _open_phases(policy: Policy, known: Mapping[str, PolicyType]) -> Iterator[Phase]:
+    """The phases that follow each other in `policy` and leave out their duration."""
+    if isinstance(policy, Phase):
+        kind = known.get(policy.name)
+        if kind is not None and "for" in kind.arguments and policy.argument("for") is None:
+            yield policy
+    elif isinstance(policy, PerEpoch):
+        yield from _open_phases(policy.item, known)
+    elif isinstance(policy, Then):
+        for item in policy.items:
+            yield from _open_phases(item, known)

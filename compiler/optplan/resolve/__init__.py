@@ -1,0 +1,12 @@
+"""Config and network to plan: the middle of the compiler.
+
+A target (or a reader) gives a `Network`, the front end a `Config`; `resolve` lays the rules over the parameters and
+returns a `Plan`, which is data.  Nothing here knows a framework, and nothing here reads text.
+
+    network   what is known of a network, in columns          paths     name patterns as one automaton
+    select    filters x parameters, as bit masks              value     expressions to numbers
+    horizon   how long the run is                             schedule  policies to curves
+    curve     a resolved policy, value(t)                     cascade   rules x one kind of parameter
+    unmatched why a filter matches nothing                    plan      the result: groups, history, JSON
+    groups    all of it: config x network -> plan
+"""

@@ -1,0 +1,467 @@
+"""The rules, laid over one kind of parameter after the other.
+
+A `Cascade` is made once for a file and a network; `settle` is asked once for each distinct point (see `select`) and
+computes once for each distinct *case*: the rules that match and the attributes that their expressions read.  The
+result is everything that the plan says of such a parameter: optimizer, values, curves, options, each with the rules
+that gave it, and the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from optplan.config import Constant, Listing
+from optplan.diagnostics import suggestion
+from optplan.resolve.plan import Touch
+from optplan.resolve.value import EvaluationError, Scope, evaluate, parts, reads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optplan.catalog import Catalog, OptimizerType
+    from optplan.config import Assignment, Config, Option, Optimizer, Rule, Scheduled, Value
+    from optplan.diagnostics import Collector
+    from optplan.resolve.curve import Curve
+    from optplan.resolve.plan import Curves, Options, Setting, Settings
+    from optplan.resolve.schedule import Resolver
+    from optplan.resolve.select import Atoms, Point
+    from optplan.resolve.value import Attributes
+    from optplan.source import Span
+
+    Key = tuple[str, int | None]
+
+_ATTRIBUTES = ("ndim", "numel", "fan_in", "fan_out", "layer", "shape")
+
+
+class Outcome(NamedTuple):
+    """What the cascade gives; `treatment` is None for a parameter that stays out.
+
+    `treatment` is what parameters must share to share a group; `givers` are the rules that gave one of its values.
+    """
+
+    treatment: Treated | None
+    givers: tuple[int, ...]
+    chooser: int | None
+    rules: tuple[int, ...]
+    history: tuple[Touch, ...]
+
+
+class Treated(NamedTuple):
+    """Optimizer, values, curves and options."""
+
+    optimizer: str
+    values: Settings
+    curves: Curves
+    options: Options
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """The working copy while one case is settled: values, and for each the rules that gave it."""
+
+    type: OptimizerType
+    values: dict[str, Setting] = field(default_factory=dict)
+    curves: dict[Key, Curve] = field(default_factory=dict)
+    options: dict[tuple[str, str], Setting] = field(default_factory=dict)
+    givers: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    steps: dict[tuple[str, ...], list[tuple[int, object]]] = field(default_factory=dict)
+    history: list[Touch] = field(default_factory=list)
+
+    def gave(self, rule: int, key: tuple[str, ...], value: object, *, onto: bool) -> None:
+        """Note that `rule` set `key` to `value`; `onto` what stood there, so that the earlier givers stay."""
+        earlier = self.givers.get(key, [])
+        self.givers[key] = [*earlier, rule] if onto else [rule]
+        self.steps.setdefault(key, []).append((rule, value))
+
+
+class Cascade:
+    """The rules of one file for one network."""
+
+    def __init__(
+        self,
+        config: Config,
+        catalog: Catalog,
+        atoms: Atoms,
+        scope: Scope,
+        resolver: Resolver,
+        targets: Sequence[str],
+        collector: Collector,
+    ) -> None:
+        self._config, self._catalog, self._scope = config, catalog, scope
+        self._resolver, self._targets, self._collector = resolver, targets, collector
+        self._tests = [(1 << number, atoms.test(rule.where)) for number, rule in enumerate(config.rules)]
+        self._matched: dict[int, int] = {}
+        self._reads: dict[int, tuple[str, ...]] = {}
+        self._cases: dict[object, Outcome] = {}
+        self._curves: dict[tuple[int, int], tuple[Curve | None, Curve | None, object]] = {}
+        self._told: set[tuple[object, ...]] = set()
+        # By rule: whether it set, could set, and finally gave anything.
+        self.matches: dict[int, int] = {}
+        self.took: dict[tuple[int, str], bool] = {}
+        self.effective: set[int] = set()
+        self._optimizers = {"optimizer": config.optimizer, **config.optimizers}
+
+    def matched(self, mask: int) -> int:
+        """The rules, as bits, whose filters hold for a mask of atoms."""
+        found = self._matched.get(mask)
+        if found is None:
+            found = self._matched[mask] = sum(bit for bit, test in self._tests if test(mask))
+        return found
+
+    def settle(self, point: Point, name: str) -> Outcome:
+        """The outcome for `point`; `name` is a parameter of that kind, to blame in messages."""
+        matched = self.matched(point.mask)
+        asked = self._reads.get(matched)
+        if asked is None:
+            asked = self._reads[matched] = self._asked(matched)
+        attributes = point.attributes
+        key = (
+            matched,
+            point.trainable,
+            tuple(attributes.shape if what == "shape" else attributes.get(what) for what in asked),
+            point.under and tuple(map(self.matched, point.under)),
+        )
+        found = self._cases.get(key)
+        if found is None:
+            found = self._cases[key] = self._settle(matched, point, name)
+        return found
+
+    def _asked(self, matched: int) -> tuple[str, ...]:
+        """The attributes that the rules in `matched`, and the optimizer that they choose, read."""
+        rules = self._rules(matched)
+        nodes = [assignment.value for _, rule in rules for assignment in rule.settings]
+        nodes += [assignment.value for assignment in self._chosen(rules)[0].settings]
+        found = frozenset[str]().union(*map(reads, nodes))
+        return tuple(name for name in _ATTRIBUTES if name in found)
+
+    def _rules(self, matched: int) -> list[tuple[int, Rule]]:
+        return [(number, rule) for number, rule in enumerate(self._config.rules) if matched >> number & 1]
+
+    def _chosen(self, rules: list[tuple[int, Rule]]) -> tuple[Optimizer, int | None]:
+        """The optimizer, and the rule whose `use` decided it."""
+        chosen, chooser = self._config.optimizer, None
+        for number, rule in rules:
+            if rule.use is not None:
+                chosen, chooser = self._optimizers[rule.use], number
+        return chosen, chooser
+
+    def _settle(self, matched: int, point: Point, name: str) -> Outcome:
+        rules = self._rules(matched)
+        numbers = tuple(number for number, _ in rules)
+        optimizer, chooser = self._chosen(rules)
+        sheet = _Sheet(self._catalog.optimizers[optimizer.type])
+        trained = self._frozen(rules, point, sheet)
+        if not trained:
+            self._contradictions(sheet, point, name)
+            self.effective.update(sheet.givers.get(("freeze",), ()))
+            return Outcome(None, (), None, numbers, tuple(sheet.history))
+        self._chooses(rules, optimizer, chooser, sheet)
+        self._start(optimizer, point.attributes, sheet, name)
+        for number, rule in rules:
+            self._left_behind(number, rule, chooser, optimizer)
+            for assignment in rule.settings:
+                self._assign(number, rule, assignment, point.attributes, sheet, name)
+            for option in rule.options:
+                self._option(number, rule, option, sheet)
+        self._schedule(rules, sheet, name)
+        self._contradictions(sheet, point, name)
+        for key, message in sheet.type.check_together(sheet.values):
+            self._blame(key, message, sheet, optimizer, name)
+        givers = {number for each in sheet.givers.values() for number in each}
+        self.effective |= givers
+        if chooser is not None and optimizer is self._config.optimizer:
+            givers.discard(chooser)
+        options: dict[str, list[tuple[str, Setting]]] = {}
+        for (target, option_name), value in sorted(sheet.options.items()):
+            options.setdefault(target, []).append((option_name, value))
+        treated = Treated(
+            sheet.type.name,
+            tuple(sheet.values.items()),
+            tuple(sorted((_written(key), curve) for key, curve in sheet.curves.items())),
+            tuple((target, tuple(each)) for target, each in options.items()),
+        )
+        return Outcome(treated, tuple(sorted(givers)), chooser, numbers, tuple(sheet.history))
+
+    # Which optimizer, and whether at all
+
+    def _frozen(self, rules: list[tuple[int, Rule]], point: Point, sheet: _Sheet) -> bool:
+        trained = point.trainable
+        for number, rule in rules:
+            if rule.freeze is not None:
+                sheet.history.append(_touch("freeze", not trained, rule.freeze, rule, rule.span))
+                sheet.gave(number, ("freeze",), rule.freeze, onto=False)
+                trained = not rule.freeze
+        return trained
+
+    def _chooses(self, rules: list[tuple[int, Rule]], chosen: Optimizer, chooser: int | None, sheet: _Sheet) -> None:
+        current = self._config.optimizer.name
+        for number, rule in rules:
+            if rule.use is not None:
+                sheet.history.append(_touch("use", current, rule.use, rule, rule.use_span or rule.span))
+                current = rule.use
+                sheet.steps.setdefault(("use",), []).append((number, rule.use))
+        if chooser is not None:
+            sheet.givers["use",] = [chooser]
+        del chosen
+
+    def _start(self, optimizer: Optimizer, attributes: Attributes, sheet: _Sheet, name: str) -> None:
+        """The optimizer's own settings and options, and PyTorch's defaults for the rest."""
+        sheet.values.update(sheet.type.defaults)
+        for assignment in optimizer.settings:
+            before = _current(sheet, assignment)
+            value = self._value(assignment, attributes, None, sheet, name)
+            _put(sheet, assignment, value)
+            place = _place(assignment.key_span or assignment.span)
+            sheet.history.append(Touch(assignment.name, before, value, optimizer.name, *place))
+        for option in (*self._config.options, *optimizer.options):
+            if option.target in self._targets and option.name in self._taken(sheet.type, option.target):
+                sheet.options[option.target, option.name] = option.value
+
+    def _left_behind(self, number: int, rule: Rule, chooser: int | None, optimizer: Optimizer) -> None:
+        """Warn of a plain value above the `use` that takes the parameter elsewhere."""
+        if chooser is None or number >= chooser or optimizer is self._config.optimizer:
+            return
+        for assignment in rule.settings:
+            if "base" not in reads(assignment.value):
+                self._tell(
+                    "OP210",
+                    f"`{assignment.name}` also lands on parameters that the later rule "
+                    f"`{self._config.rules[chooser].label}` gives to `{optimizer.name}`",
+                    assignment.key_span or assignment.span,
+                    f"put this rule below that one if it is meant for `{optimizer.name}` too, narrow its filter, "
+                    "or write the value as a ratio such as `0.1x`",
+                    severity="warning",
+                )
+
+    # Values
+
+    def _assign(
+        self, number: int, rule: Rule, assignment: Assignment, attributes: Attributes, sheet: _Sheet, name: str
+    ) -> None:
+        place = _place(assignment.key_span or assignment.span)
+        taken = (number, assignment.name)
+        setting = sheet.type.setting(assignment.name)
+        if setting is None:
+            self.took.setdefault(taken, False)
+            note = f"left out: `{sheet.type.name}` has no `{assignment.name}`"
+            sheet.history.append(Touch(assignment.name, None, None, rule.label, *place, note))
+            return
+        self.took[taken] = True
+        before = _current(sheet, assignment)
+        value = self._value(assignment, attributes, before, sheet, name)
+        _put(sheet, assignment, value)
+        sheet.history.append(Touch(assignment.name, before, value, rule.label, *place))
+        onto = "base" in reads(assignment.value)
+        if assignment.index is None:
+            for key in [key for key in sheet.givers if key[0] == assignment.key and key[1:]]:
+                del sheet.givers[key]
+            sheet.gave(number, (assignment.key,), value, onto=onto)
+        else:
+            sheet.gave(number, (assignment.key, str(assignment.index)), value, onto=onto)
+
+    def _value(
+        self, assignment: Assignment, attributes: Attributes, before: Setting, sheet: _Sheet, name: str
+    ) -> Setting:
+        """The value of an assignment in its setting's own type; what it cannot be is reported and replaced."""
+        setting = sheet.type.setting(assignment.name)
+        if setting is None:
+            raise AssertionError(assignment)  # asked before
+        try:
+            value = self._evaluated(assignment.value, attributes, before)
+        except EvaluationError as fault:
+            span = fault.node.span or assignment.span
+            self._tell(fault.code, f"{fault.message}, for `{name}`", span, fault.help)
+            return setting.default if before is None else before
+        wrong = setting.check(value)
+        if wrong is not None:
+            shown = "null" if value is None else value
+            self._tell("OP305", f"`{assignment.name}` {wrong}, and is {shown} for `{name}`", assignment.value.span)
+            return setting.default if before is None else before
+        return setting.cast(value)
+
+    def _evaluated(self, node: Value, attributes: Attributes, before: Setting) -> Setting:
+        match node:
+            case Constant(value):
+                return value
+            case Listing(items):
+                befores = before if isinstance(before, tuple) else (None,) * len(items)
+                befores += (None,) * (len(items) - len(befores))
+                return tuple(self._evaluated(item, attributes, each) for item, each in zip(items, befores, strict=False))
+        base = before if isinstance(before, (int, float)) and not isinstance(before, bool) else None
+        return evaluate(node, Scope(self._scope.let, attributes, self._scope.layers, base))
+
+    # Options
+
+    def _option(self, number: int, rule: Rule, option: Option, sheet: _Sheet) -> None:
+        if option.target not in self._targets:
+            return
+        written = f"{option.target}.{option.name}"
+        key = (option.target, option.name)
+        if option.name not in self._taken(sheet.type, option.target):
+            self.took.setdefault((number, written), False)
+            note = f"left out: `{sheet.type.name}` has no `{option.name}`"
+            sheet.history.append(Touch(written, None, None, rule.label, *_place(option.span), note))
+            return
+        self.took[number, written] = True
+        sheet.history.append(Touch(written, sheet.options.get(key), option.value, rule.label, *_place(option.span)))
+        sheet.options[key] = option.value
+        sheet.gave(number, (written, "option"), option.value, onto=False)
+
+    def _taken(self, optimizer: OptimizerType, target: str) -> tuple[str, ...]:
+        lowering = optimizer.lowerings.get(target)
+        return () if lowering is None else lowering.options
+
+    # Schedules
+
+    def _schedule(self, rules: list[tuple[int, Rule]], sheet: _Sheet, name: str) -> None:
+        for scheduled in self._config.schedule:
+            if sheet.type.setting(scheduled.name) is None:
+                continue
+            # Nothing raises what is 0 but a rule's own policy.
+            if _own(sheet, scheduled):
+                self._put_curve(scheduled, None, "schedule", sheet, name)
+        for number, rule in rules:
+            for scheduled in rule.schedule:
+                written = f"schedule.{scheduled.name}"
+                if sheet.type.setting(scheduled.name) is None:
+                    self.took.setdefault((number, written), False)
+                    note = f"left out: `{sheet.type.name}` has no `{scheduled.name}`"
+                    place = _place(scheduled.key_span or scheduled.span)
+                    sheet.history.append(Touch(written, None, None, rule.label, *place, note))
+                    continue
+                self.took[number, written] = True
+                before = sheet.curves.get((scheduled.key, scheduled.index))
+                self._put_curve(scheduled, before, rule.label, sheet, name)
+                onto = "base" in str(scheduled.policy)
+                sheet.gave(number, ("schedule", scheduled.name), str(scheduled.policy), onto=onto)
+
+    def _put_curve(self, scheduled: Scheduled, before: Curve | None, rule: str, sheet: _Sheet, name: str) -> None:
+        key = (scheduled.key, scheduled.index)
+        cached = self._curves.get((id(scheduled), id(before)))
+        if cached is None:
+            curve = self._resolver.resolve(scheduled.policy, before)
+            # What is keyed by identity is kept alive with it.
+            cached = self._curves[id(scheduled), id(before)] = (curve, before, scheduled)
+        curve = cached[0]
+        was = None if before is None else str(before)
+        place = _place(scheduled.key_span or scheduled.span)
+        sheet.history.append(Touch(f"schedule.{scheduled.name}", was, str(scheduled.policy), rule, *place))
+        if curve is None or curve.neutral:
+            sheet.curves.pop(key, None)
+            return
+        sheet.curves[key] = curve
+        self._check_curve(scheduled, curve, sheet, name)
+
+    def _check_curve(self, scheduled: Scheduled, curve: Curve, sheet: _Sheet, name: str) -> None:
+        """Report values out of the setting's range, and a floor above the value that it is a floor of."""
+        setting, own = sheet.type.setting(scheduled.name), _own(sheet, scheduled)
+        if setting is None:
+            return
+        for value in curve.extremes(own):
+            wrong = setting.check(value)
+            if wrong is not None:
+                message = f"`{scheduled.name}` {wrong}, and its policy reaches {value:g} for `{name}`"
+                self._tell("OP305", message, scheduled.policy.span or scheduled.span)
+                return
+        rise = curve.rising(own)
+        if rise is not None:
+            self._tell(
+                "OP405",
+                f"the policy ends at {rise:g}, above the {own:g} that it decays from, for `{name}`",
+                scheduled.policy.span or scheduled.span,
+                "an absolute value is the same for all groups; a ratio such as `to=0.01x` follows each group's own",
+                severity="warning",
+            )
+
+    # Contradictions
+
+    def _contradictions(self, sheet: _Sheet, point: Point, name: str) -> None:
+        """Report rules that give a tied parameter different values through different names."""
+        if not point.under:
+            return
+        every = frozenset(range(len(point.under)))
+        rules = self._config.rules
+        for key, steps in sheet.steps.items():
+            last, final = steps[-1]
+            through = self._through(last, point) or every
+            for number, value in steps[:-1]:
+                earlier = self._through(number, point) or every
+                if value != final and not (through & earlier):
+                    written = _written((key[0], int(key[1]) if key[1:] and key[1].isdigit() else None))
+                    if key[0] == "schedule":
+                        written = f"schedule.{key[1]}"
+                    self._tell(
+                        "OP207",
+                        f"the rules `{rules[number].label}` and `{rules[last].label}` contradict each other about "
+                        f"`{written}` of the tied parameter `{name}`, which each matches under another name",
+                        rules[last].where_span or rules[last].span,
+                        "settle it by a later rule, such as `where: tied`, or name the parameter in both",
+                    )
+
+    def _through(self, number: int, point: Point) -> frozenset[int]:
+        """The names under which alone the rule matches."""
+        return frozenset(place for place, mask in enumerate(point.under) if self.matched(mask) >> number & 1)
+
+    # Faults
+
+    def _blame(self, key: str, message: str, sheet: _Sheet, optimizer: Optimizer, name: str) -> None:
+        """Report settings that exclude each other at the rule that set the one to blame, else at the optimizer."""
+        givers = sheet.givers.get((key,))
+        rule: Rule | Optimizer = self._config.rules[givers[-1]] if givers else optimizer
+        spans = [each.key_span or each.span for each in rule.settings if each.key == key]
+        self._tell("OP305", f"{message}, for `{name}`", spans[-1] if spans else rule.span)
+
+    def _tell(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str | None = None,  # noqa: A002 - the field of a diagnostic
+        *,
+        severity: str = "error",
+    ) -> None:
+        """Report once for each place, whatever the number of parameters that it goes wrong for."""
+        key = (code, span and (span.source.name, span.start), None if span else message)
+        if key not in self._told:
+            self._told.add(key)
+            self._collector.error(code, message, span, help=help, severity="warning" if severity == "warning" else "error")
+
+
+def _own(sheet: _Sheet, scheduled: Scheduled) -> float:
+    value = sheet.values.get(scheduled.key)
+    if scheduled.index is not None and isinstance(value, tuple):
+        value = value[scheduled.index]
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _current(sheet: _Sheet, assignment: Assignment) -> Setting:
+    value = sheet.values.get(assignment.key)
+    if assignment.index is None:
+        return value
+    return value[assignment.index] if isinstance(value, tuple) and assignment.index < len(value) else None
+
+
+def _put(sheet: _Sheet, assignment: Assignment, value: Setting) -> None:
+    if assignment.index is None:
+        sheet.values[assignment.key] = value
+        return
+    whole = sheet.values.get(assignment.key)
+    if isinstance(whole, tuple):
+        sheet.values[assignment.key] = (*whole[: assignment.index], value, *whole[assignment.index + 1 :])
+
+
+def _touch(key: str, before: Setting, after: Setting, rule: Rule, span: Span | None) -> Touch:
+    return Touch(key, before, after, rule.label, *_place(span))
+
+
+def _place(span: Span | None) -> tuple[str, int, int]:
+    if span is None:
+        return "", 0, 0
+    return span.source.name, *span.source.position(span.start)
+
+
+def _written(key: tuple[str, int | None]) -> str:
+    return key[0] if key[1] is None else f"{key[0]}[{key[1]}]"
+
+

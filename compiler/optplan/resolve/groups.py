@@ -1,0 +1,268 @@
+"""Config and network to plan: points, cases, groups, and what is to be said of them.
+
+The cost is linear in the parameters: `select` looks each up once, the cascade settles each distinct kind once, and
+here each parameter is put into its group.  Parameters that share optimizer, values, curves and options share a group,
+so a plan has the fewest that its values allow; groups stand in the order of their first parameters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from typing import TYPE_CHECKING, TypeVar
+
+from optplan.config import Inside, Predicate, TypeIs
+from optplan.resolve.cascade import Cascade
+from optplan.resolve.plan import Case, Group, Origin, Plan
+from optplan.resolve.schedule import Resolver
+from optplan.resolve.select import INHERITED, Atoms, select
+from optplan.resolve.unmatched import explain_atoms, explain_layer, explain_rule
+from optplan.resolve.value import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optplan.catalog import Catalog
+    from optplan.config import Config
+    from optplan.diagnostics import Collector
+    from optplan.resolve.cascade import Outcome, Treated
+    from optplan.resolve.horizon import Horizon
+    from optplan.resolve.network import Network
+    from optplan.resolve.select import Selection
+
+P = TypeVar("P", bound=Plan)
+
+TARGETS = ("torch", "mindspore")
+# Predicates that a view without modules cannot answer.
+_ASKS_MODULES = frozenset({"norm", "conv", "linear", "embedding", "depthwise", "scale"}) | INHERITED
+
+
+def make_plan(
+    config: Config,
+    network: Network,
+    catalog: Catalog,
+    horizon: Horizon,
+    let: Mapping[str, int | float],
+    collector: Collector,
+    kind: type[P],
+) -> P:
+    """The plan of `config` for `network`; faults go to `collector`, which raises at the end if there are errors.
+
+    `let` has the numbers of the file's `let`, evaluated.
+    """
+    atoms = Atoms([rule.where for rule in config.rules], config.sets)
+    _check_knowledge(network, atoms, collector)
+    collector.check()
+    selection = select(network, atoms.numbers, config.layers)
+    targets = TARGETS if network.target is None else (network.target,)
+    resolver = Resolver(horizon, let, collector, strict=True)
+    scope = Scope(let, None, selection.layers)
+    cascade = Cascade(config, catalog, atoms, scope, resolver, targets, collector)
+    first: dict[int, int] = {}
+    for index, point in enumerate(selection.point_of):
+        first.setdefault(point, index)
+    outcomes = [cascade.settle(point, network.names[first[k]]) for k, point in enumerate(selection.points)]
+    _report(config, network, atoms, selection, cascade, outcomes, collector)
+    collector.check()
+    return _assemble(config, network, selection, outcomes, horizon, collector, kind)
+
+
+def _assemble(
+    config: Config,
+    network: Network,
+    selection: Selection,
+    outcomes: list[Outcome],
+    horizon: Horizon,
+    collector: Collector,
+    kind: type[P],
+) -> P:
+    numbers: dict[Treated, int] = {}
+    members: list[list[str]] = []
+    sizes: list[int] = []
+    cases: dict[int, int] = {}
+    made: list[tuple[Outcome, int]] = []
+    # By point: its case, its group's list of names (None where it stays out), its size.
+    case_at: list[int] = []
+    group_at: list[int] = []
+    size_at: list[int] = []
+    for point, outcome in zip(selection.points, outcomes, strict=True):
+        group = -1
+        if outcome.treatment is not None:
+            group = numbers.setdefault(outcome.treatment, len(numbers))
+            if group == len(members):
+                members.append([])
+                sizes.append(0)
+        case = cases.setdefault(id(outcome), len(made))
+        if case == len(made):
+            made.append((outcome, group))
+        case_at.append(case)
+        group_at.append(group)
+        size_at.append(prod(point.attributes.shape))
+    appends = [each.append for each in members]
+    for name, point in zip(network.names, selection.point_of, strict=True):
+        group = group_at[point]
+        if group >= 0:
+            appends[group](name)
+    for point, count in Counter(selection.point_of).items():
+        if group_at[point] >= 0:
+            sizes[group_at[point]] += count * size_at[point]
+    names = _names(config, selection, outcomes, group_at, len(members))
+    choosers: dict[int, int | None] = {}
+    for outcome, group in made:
+        choosers.setdefault(group, outcome.chooser)
+    groups = tuple(
+        Group(
+            names[number],
+            treated.optimizer,
+            treated.values,
+            treated.curves,
+            treated.options,
+            tuple(members[number]),
+            sizes[number],
+            choosers[number],
+        )
+        for treated, number in numbers.items()
+    )
+    stays = [group < 0 for group in group_at]
+    was = [point.trainable for point in selection.points]
+    frozen = tuple(
+        name for name, point in zip(network.names, selection.point_of, strict=True) if stays[point] and was[point]
+    ) if any(out and trained for out, trained in zip(stays, was, strict=True)) else ()
+    thawed = tuple(
+        name for name, point in zip(network.names, selection.point_of, strict=True) if not stays[point] and not was[point]
+    ) if not all(out or trained for out, trained in zip(stays, was, strict=True)) else ()
+    return kind(
+        network.target,
+        groups,
+        tuple(Case(group, outcome.history, outcome.rules) for outcome, group in made),
+        network.names,
+        network.shapes,
+        tuple([case_at[point] for point in selection.point_of]),
+        {alias.name: network.names[index] for index, each in network.aliases.items() for alias in each},
+        frozen,
+        thawed,
+        _origins(config),
+        horizon,
+        collector.diagnostics,
+    )
+
+
+def _names(
+    config: Config, selection: Selection, outcomes: list[Outcome], group_at: list[int], count: int
+) -> list[str]:
+    """The name of each group: the rules that gave one of its values, else `default`; numbered where not unique."""
+    givers: list[set[int]] = [set() for _ in range(count)]
+    layers: list[set[int | None]] = [set() for _ in range(count)]
+    plain = [False] * count
+    for point, outcome, group in zip(selection.points, outcomes, group_at, strict=True):
+        if group >= 0:
+            givers[group].update(outcome.givers)
+            plain[group] |= not outcome.givers
+            layers[group].add(point.attributes.layer)
+    names = [
+        "default" if plain[group] else "+".join(config.rules[number].label for number in sorted(givers[group]))
+        for group in range(count)
+    ]
+    alike: dict[str, list[int]] = {}
+    for group, name in enumerate(names):
+        alike.setdefault(name, []).append(group)
+    for name, group_numbers in alike.items():
+        if len(group_numbers) == 1:
+            continue
+        own = [next(iter(layers[group])) if len(layers[group]) == 1 else None for group in group_numbers]
+        by_layer = None not in own and len(set(own)) == len(own)
+        for place, group in enumerate(group_numbers):
+            names[group] = f"{name}/layer={own[place]}" if by_layer else f"{name}/{place}"
+    return names
+
+
+def _origins(config: Config) -> tuple[Origin, ...]:
+    origins = []
+    for rule in config.rules:
+        span = rule.where_span or rule.span
+        if span is None:
+            origins.append(Origin(rule.label, "", 0, 0, 0, 0, str(rule.where)))
+            continue
+        start, end = span.source.position(span.start), span.source.position(span.end)
+        origins.append(Origin(rule.label, span.source.name, *start, *end, span.source.line(start[0])))
+    return tuple(origins)
+
+
+# What is to be said
+
+
+def _check_knowledge(network: Network, atoms: Atoms, collector: Collector) -> None:
+    """Report filters that ask for modules of a network whose modules are not known."""
+    if network.modules_known:
+        return
+    for atom in atoms.numbers:
+        if isinstance(atom, (TypeIs, Inside)) or (isinstance(atom, Predicate) and atom.name in _ASKS_MODULES):
+            collector.error(
+                "OP209",
+                f"`{atom}` asks for module classes, which a checkpoint's header does not know",
+                atom.span,
+                help="use a manifest, which `optplan params --network` writes, or name the parameters by paths",
+            )
+
+
+def _report(
+    config: Config,
+    network: Network,
+    atoms: Atoms,
+    selection: Selection,
+    cascade: Cascade,
+    outcomes: list[Outcome],
+    collector: Collector,
+) -> None:
+    """Report rules that match nothing, only frozen parameters, or to no effect; settings that nobody takes."""
+    counts = Counter(selection.point_of)
+    matched = [0] * len(config.rules)
+    trained = [0] * len(config.rules)
+    for number, outcome in enumerate(outcomes):
+        for rule in outcome.rules:
+            matched[rule] += counts[number]
+            trained[rule] += counts[number] * (outcome.treatment is not None or selection.points[number].trainable)
+    for number, rule in enumerate(config.rules):
+        if not matched[number]:
+            if not rule.optional:
+                explain_rule(rule, config, network, atoms, selection, collector)
+            continue
+        if not rule.optional:
+            explain_atoms(rule, config, network, atoms, selection, collector)
+        if not trained[number] and rule.freeze is None:
+            collector.warning(
+                "OP205",
+                f"rule `{rule.label}` matches only frozen parameters",
+                rule.where_span or rule.span,
+                help="a rule with `freeze: false` takes them in",
+            )
+        elif number not in cascade.effective and trained[number] and (rule.settings or rule.schedule or rule.use):
+            collector.warning(
+                "OP206",
+                f"later rules override everything that rule `{rule.label}` sets",
+                rule.where_span or rule.span,
+                help="put it below them, or remove it",
+            )
+    _report_untaken(config, cascade, collector)
+    for number, layer in enumerate(config.layers):
+        if number not in selection.covered:
+            explain_layer(layer, network, collector)
+
+
+def _report_untaken(config: Config, cascade: Cascade, collector: Collector) -> None:
+    """Report settings, policies and options of a rule that none of its parameters' optimizers has."""
+    for (number, written), taken in cascade.took.items():
+        if taken:
+            continue
+        rule = config.rules[number]
+        spans = {each.name: each.key_span or each.span for each in rule.settings}
+        spans |= {f"schedule.{each.name}": each.key_span or each.span for each in rule.schedule}
+        spans |= {f"{each.target}.{each.name}": each.span for each in rule.options}
+        used = sorted({each.type for each in config.all_optimizers()})
+        collector.error(
+            "OP113",
+            f"no parameter that rule `{rule.label}` matches can take `{written}`: "
+            f"{' and '.join(f'`{name}`' for name in used)} {'has' if len(used) == 1 else 'have'} none for them",
+            spans.get(written) or rule.span,
+            help="remove it, or let the rule `use` an optimizer that has it",
+        )

@@ -1,0 +1,90 @@
+"""How long a run is, in updates and in epochs.
+
+The file says some of `steps`, `epochs`, `steps_per_epoch`, the caller may say others; his replace the file's key by
+key, and his `steps` also the file's `epochs`.  Any two of the three give the third; values that disagree are a fault.
+Everything is exact: a duration of 7 % of 100 updates is 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optplan import config
+    from optplan.diagnostics import Collector
+
+Amount = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Each entry a positive number in its unit (updates, epochs, updates an epoch), or None where nobody said it."""
+
+    steps: Amount | None = None
+    epochs: Amount | None = None
+    steps_per_epoch: Amount | None = None
+
+    def to_data(self) -> dict[str, Amount | None]:
+        """The horizon as JSON data."""
+        return {"steps": self.steps, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch}
+
+    def __str__(self) -> str:
+        said = [f"{value:,} {unit}" for value, unit in ((self.steps, "updates"), (self.epochs, "epochs")) if value]
+        if not said and self.steps_per_epoch:
+            said = [f"{self.steps_per_epoch:,} updates an epoch"]
+        return " = ".join(said) or "unknown"
+
+
+def exact(number: Amount) -> Fraction:
+    """The decimal that was written: 0.1 is one tenth."""
+    return Fraction(str(number))
+
+
+def amount(number: Fraction) -> Amount:
+    """`number` as an int where it is one, else the nearest double."""
+    return int(number) if number.denominator == 1 else float(number)
+
+
+def resolve_horizon(
+    written: config.Horizon,
+    collector: Collector,
+    *,
+    steps: int | None = None,
+    epochs: Amount | None = None,
+    steps_per_epoch: int | None = None,
+) -> Horizon:
+    """The horizon of the file under the caller's values; what is invalid or disagrees is reported (OP407, OP104)."""
+    given: dict[str, Any] = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    for name, value in given.items():
+        if value is not None and not _positive(value, whole=name != "epochs"):
+            what = "a number above 0" if name == "epochs" else "a whole number above 0"
+            collector.error("OP104", f"`{name}` must be {what}, not {value!r}")
+            return Horizon()
+    said = {name: getattr(written, name) if value is None else value for name, value in given.items()}
+    if steps is not None and epochs is None:
+        said["epochs"] = None
+    total, rounds, length = (None if value is None else exact(value) for value in said.values())
+    if total is not None and rounds is not None and length is not None and total != rounds * length:
+        collector.error(
+            "OP407",
+            f"the horizon contradicts itself: {said['epochs']} epochs of {said['steps_per_epoch']} updates "
+            f"are {amount(rounds * length)} updates, not {said['steps']}",
+            written.span,
+            help="leave out one of `steps`, `epochs` and `steps_per_epoch`",
+        )
+        return Horizon()
+    if total is None and rounds is not None and length is not None:
+        total = rounds * length
+    elif rounds is None and total is not None and length is not None:
+        rounds = total / length
+    elif length is None and total is not None and rounds is not None:
+        length = total / rounds
+    return Horizon(*(None if value is None else amount(value) for value in (total, rounds, length)))
+
+
+def _positive(value: object, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return 0 < value < float("inf")

@@ -1,0 +1,197 @@
+"""An immutable, framework-neutral view of a network, kept in columns.
+
+A target makes one from a live model, a reader from a file.  Modules stand in pre-order (a module before what it
+contains, index 0 is the root), parameters in the order in which the framework lists them, each once, under its first
+name.  Columns rather than objects: a plan for 100 000 parameters must not cost more than naming them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Shape = tuple[int, ...]
+
+_NORM = re.compile(r"Norm(\d+d)?$|RMSNorm\w*$")
+_NO_NORM = frozenset({"linear", "conv", "embedding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the filters can ask of a module besides its name.
+
+    `classes` are the full dotted names of its class and of those it derives from, nearest first; empty where the
+    source of the view does not know modules.  `families` are among norm, conv, linear, embedding, attention,
+    recurrent, dropping what is not.  `transposed` tells that a weight stands as (in, out, ...), `depthwise` that a
+    convolution's groups equal its input channels (more than one); `sparse` whether its gradients are sparse, None
+    where that is not known; `norm` whether the framework calls it a norm of which `weight` is the scale.
+    """
+
+    classes: tuple[str, ...] = ()
+    families: frozenset[str] = frozenset()
+    transposed: bool = False
+    depthwise: bool = False
+    sparse: bool | None = None
+
+
+def families_by_name(classes: Iterable[str], families: frozenset[str]) -> frozenset[str]:
+    """`families`, with `norm` where one of the dotted class names ends like one and nothing contradicts it."""
+    if "norm" in families or families & _NO_NORM:
+        return families
+    if any(_NORM.search(name.rpartition(".")[2]) for name in classes):
+        return families | {"norm"}
+    return families
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A further name of a tied parameter, and the module that owns it there."""
+
+    name: str
+    owner: int
+    local: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter as the network has it; made on demand."""
+
+    name: str
+    shape: Shape
+    dtype: str
+    trainable: bool
+    owner: Kind
+    aliases: tuple[str, ...]
+
+    @property
+    def numel(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The view.
+
+    Module columns, one entry per module: `parents` (index; -1 for the root), `segments` (its own name within the
+    parent; dotted where wrappers or containers were passed over), `module_kinds` (index into `kinds`).
+
+    Parameter columns: `names` (canonical), `owners` (module index), `locals` (the name within the owner, dotted for
+    one of several originals of a parametrized weight), `shapes`, `dtypes` (words as `float32`), `trainable`.
+    `aliases` and `natives` are sparse: by parameter index the further names of a tied parameter, and the local name
+    that the framework itself uses where the canonical one is a translation.
+
+    `target` is `torch`, `mindspore`, or None where the source does not tell; `modules_known` is False for a
+    checkpoint's header, which knows names, shapes and dtypes only.
+    """
+
+    target: str | None
+    kinds: tuple[Kind, ...]
+    parents: tuple[int, ...]
+    segments: tuple[str, ...]
+    module_kinds: tuple[int, ...]
+    names: tuple[str, ...]
+    owners: tuple[int, ...]
+    locals: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    dtypes: tuple[str, ...]
+    trainable: tuple[bool, ...]
+    aliases: Mapping[int, tuple[Alias, ...]] = field(default_factory=dict)
+    natives: Mapping[int, str] = field(default_factory=dict)
+    modules_known: bool = True
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return map(self.parameter, range(len(self.names)))
+
+    def __repr__(self) -> str:
+        source = self.target or "neutral"
+        total = sum(map(prod, self.shapes))
+        return f"<Network {source}: {len(self.names)} parameters, {total:,} elements, {len(self.parents)} modules>"
+
+    def parameter(self, index: int) -> Parameter:
+        """The parameter number `index`."""
+        return Parameter(
+            self.names[index],
+            self.shapes[index],
+            self.dtypes[index],
+            self.trainable[index],
+            self.kinds[self.module_kinds[self.owners[index]]],
+            tuple(alias.name for alias in self.aliases.get(index, ())),
+        )
+
+    def module_names(self) -> list[str]:
+        """The full name of each module; the root's is empty."""
+        names: list[str] = []
+        for parent, segment in zip(self.parents, self.segments, strict=True):
+            above = names[parent] if parent >= 0 else ""
+            names.append(f"{above}.{segment}" if above and segment else above or segment)
+        return names
+
+
+def from_names(
+    entries: Iterable[tuple[str, Shape, str]], *, target: str | None = None, tied: Iterable[tuple[str, ...]] = ()
+) -> Network:
+    """The view of a flat list of (name, shape, dtype), whose modules are read off the dots of the names.
+
+    Of names in one tuple of `tied` the first in the list is the parameter and the others its aliases.
+    """
+    first: dict[str, str] = {}
+    for names in tied:
+        first.update(dict.fromkeys(names, ""))
+    group = {name: number for number, names in enumerate(tied) for name in names}
+    modules: dict[str, int] = {"": 0}
+    parents, segments = [-1], [""]
+
+    def module(path: str) -> int:
+        if path not in modules:
+            above, _, segment = path.rpartition(".")
+            parent = module(above)
+            modules[path] = len(parents)
+            parents.append(parent)
+            segments.append(segment)
+        return modules[path]
+
+    names: list[str] = []
+    owners: list[int] = []
+    local: list[str] = []
+    shapes: list[Shape] = []
+    dtypes: list[str] = []
+    aliases: dict[int, tuple[Alias, ...]] = {}
+    seen: dict[int, int] = {}
+    for name, shape, dtype in entries:
+        path, _, last = name.rpartition(".")
+        owner = module(path)
+        number = group.get(name)
+        if number is not None and number in seen:
+            aliases[seen[number]] = (*aliases.get(seen[number], ()), Alias(name, owner, last))
+            continue
+        if number is not None:
+            seen[number] = len(names)
+        names.append(name)
+        owners.append(owner)
+        local.append(last)
+        shapes.append(shape)
+        dtypes.append(dtype)
+    return Network(
+        target,
+        (Kind(),),
+        tuple(parents),
+        tuple(segments),
+        (0,) * len(parents),
+        tuple(names),
+        tuple(owners),
+        tuple(local),
+        tuple(shapes),
+        tuple(dtypes),
+        (True,) * len(names),
+        aliases,
+        modules_known=False,
+    )

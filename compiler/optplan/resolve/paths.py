@@ -1,0 +1,170 @@
+"""Name patterns as one automaton over the segments of names.
+
+A pattern covers a name when it matches the name's first segments (any run of them, where it is not anchored): what
+names a module covers everything below it.  All patterns of a file are followed together: a state is the set of places
+reached in them, made when it is first met and kept, so that walking down a module tree costs one dictionary look-up
+per module however many patterns there are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from optplan.config import Among, Any, Choice, Index, One, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from optplan.config import Part, Path
+
+# How long a run of digits may be that counts as an index: Python refuses to read thousands of them.
+_DIGITS = 18
+
+Match = bool | int
+"""Whether a segment matches; the index where the pattern has one."""
+
+_Place = tuple[int, int, int | None]
+"""Pattern, the segment of it that is awaited, and the index captured so far."""
+
+
+class State:
+    """The places reached in all patterns; `covering` has, for each pattern that covers the name, its index or None."""
+
+    __slots__ = ("_automaton", "_next", "covering", "final", "mask", "places")
+
+    def __init__(self, automaton: Automaton, places: frozenset[_Place]) -> None:
+        self._automaton = automaton
+        self._next: dict[str, State] = {}
+        self.places = places
+        lengths = automaton.lengths
+        self.covering = {pattern: index for pattern, place, index in places if place == lengths[pattern]}
+        self.mask = sum(1 << pattern for pattern in self.covering)
+        # Nothing below can change a state all of whose places are at the end of their patterns.
+        self.final = all(place == lengths[pattern] for pattern, place, _ in places)
+
+    def step(self, segments: str) -> State:
+        """The state below, one segment down; several where they are joined by dots."""
+        if self.final:
+            return self
+        found = self._next.get(segments)
+        if found is None:
+            found = self
+            for segment in segments.split("."):
+                found = self._automaton.follow(found, segment)
+            self._next[segments] = found
+        return found
+
+
+class Automaton:
+    """The patterns of a file, numbered as given."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.lengths = [len(path.segments) + (not path.anchored) for path in paths]
+        self._patterns: list[list[Callable[[str], Match] | None]] = []
+        for path in paths:
+            steps = [None if parts is None else matcher(parts) for parts in path.segments]
+            # A path that may start anywhere is one with a leading `**`.
+            self._patterns.append(steps if path.anchored else [None, *steps])
+        self._states: dict[frozenset[_Place], State] = {}
+        self.start = self._state({place for number in range(len(paths)) for place in self._closure((number, 0, None))})
+
+    def _state(self, places: set[_Place]) -> State:
+        key = frozenset(places)
+        if key not in self._states:
+            self._states[key] = State(self, key)
+        return self._states[key]
+
+    def _closure(self, place: _Place) -> list[_Place]:
+        """`place`, and those beyond the `**` that it stands before, which may stand for nothing."""
+        number, at, index = place
+        steps, places = self._patterns[number], [place]
+        while at < len(steps) and steps[at] is None:
+            at += 1
+            places.append((number, at, index))
+        return places
+
+    def follow(self, state: State, segment: str) -> State:
+        """The state one segment below `state`."""
+        places: set[_Place] = set()
+        for place in state.places:
+            number, at, index = place
+            steps = self._patterns[number]
+            if at == len(steps):
+                places.add(place)
+                continue
+            match = steps[at]
+            if match is None:
+                places.update(self._closure(place))
+                continue
+            found = match(segment)
+            if found is not False:
+                captured = index if found is True else found
+                places.update(self._closure((number, at + 1, captured)))
+        return self._state(places)
+
+
+def matcher(parts: tuple[Part, ...]) -> Callable[[str], Match]:
+    """The test of one segment: False, True, or the index that stands in it."""
+    if all(isinstance(part, str) for part in parts):
+        return "".join(map(str, parts)).__eq__
+    if parts == (Any(),):
+        return _anything
+    if parts == (Index(),):
+        return _index
+    if len(parts) == 1 and isinstance(parts[0], Range):
+        low, high = parts[0].low, parts[0].high
+        return lambda segment: _index(segment) is not False and low <= int(segment) <= high and segment == str(int(segment))
+    pattern = re2_compile("".join(_regex(part) for part in parts))
+    if not any(isinstance(part, Index) for part in parts):
+        return lambda segment: pattern.fullmatch(segment) is not None
+
+    def indexed(segment: str) -> Match:
+        found = pattern.fullmatch(segment)
+        return found is not None and _number(found.group(1))
+
+    return indexed
+
+
+def re2_compile(pattern: str) -> re.Pattern[str]:
+    """`pattern` compiled by RE2: linear time, whatever is written; it logs nothing."""
+    import re2  # noqa: PLC0415 - few documents need it, and every `check` would pay for it
+
+    options = re2.Options()
+    options.log_errors = False
+    compiled: re.Pattern[str] = re2.compile(pattern, options)
+    return compiled
+
+
+def _anything(_segment: str) -> Match:
+    return True
+
+
+def _number(digits: str) -> Match:
+    # `True` and 1 are one key of a set but not one match, so an index is always a true int.
+    return int(digits) if len(digits) <= _DIGITS else False
+
+
+def _index(segment: str) -> Match:
+    return segment.isascii() and segment.isdigit() and _number(segment)
+
+
+def _regex(part: Part) -> str:
+    match part:
+        case str():
+            return re.escape(part)
+        case Any():
+            return "(?s:.*)"
+        case One():
+            return "(?s:.)"
+        case Index():
+            return "([0-9]+)"
+        case Range(low, high):
+            return f"(?:{'|'.join(map(str, range(low, high + 1)))})"
+        case Among(ranges, negated):
+            inside = "".join(
+                re.escape(a) if a == b else f"{re.escape(a)}-{re.escape(b)}" for a, b in ranges
+            )
+            return f"[{'^' if negated else ''}{inside}]"
+        case Choice(options):
+            return f"(?:{'|'.join(''.join(map(_regex, option)) for option in options)})"

@@ -1,0 +1,343 @@
+"""The plan: what each parameter gets, as data.
+
+A plan outlives files and models.  It is made of columns (a name, a shape and the number of a case per parameter) and
+of what the columns point to: cases, which are shared by all parameters that the rules treat alike and carry the
+settings and their history, and groups, which are what an optimizer will be given.  It is immutable, compares, pickles,
+goes through JSON exactly, and refers to no model, text or catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optplan.diagnostics import Diagnostic, nearest
+from optplan.resolve import curve as curves
+from optplan.resolve.horizon import Horizon
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optplan.resolve.curve import Curve
+    from optplan.resolve.network import Shape
+
+FORMAT = "optplan.plan/1"
+
+Setting = bool | int | float | str | None | tuple["Setting", ...]
+"""The value of a hyper-parameter: a scalar, or a tuple of them."""
+
+Settings = tuple[tuple[str, Setting], ...]
+Curves = tuple[tuple[str, "Curve"], ...]
+Options = tuple[tuple[str, tuple[tuple[str, Setting], ...]], ...]
+
+
+class Touch(NamedTuple):
+    """One step of the cascade for one key of one parameter.
+
+    `before` and `after` are values (`after` equals `before` where the rule could not apply, which `note` explains);
+    `rule` is the rule's name or filter, or the optimizer's key; line and column are those of the key, from 1.
+    """
+
+    key: str
+    before: Setting
+    after: Setting
+    rule: str
+    source: str
+    line: int
+    column: int
+    note: str | None = None
+
+
+class Origin(NamedTuple):
+    """Where a rule stands, and the text of its filter, for messages that come when the file may be gone."""
+
+    rule: str
+    source: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the cascade gives to parameters that it treats alike; `group` is -1 for those that stay out."""
+
+    group: int
+    history: tuple[Touch, ...] = ()
+    rules: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters with one optimizer, one set of values and one set of policies.
+
+    `optimizer` is the canonical name of its type; `numel` counts elements.  `origin` is the rule that chose the
+    optimizer, None for the main one.
+    """
+
+    name: str
+    optimizer: str
+    values: Settings
+    curves: Curves
+    options: Options
+    parameters: tuple[str, ...] = field(repr=False)
+    numel: int = 0
+    origin: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """Every hyper-parameter of the optimizer with this group's own value, before any schedule."""
+        return dict(self.values)
+
+    @property
+    def schedule(self) -> dict[str, Curve]:
+        """The curve of each scheduled key (`lr`, `betas[0]`)."""
+        return dict(self.curves)
+
+    def options_of(self, target: str) -> dict[str, Setting]:
+        """The options that the file gives for one framework."""
+        return dict(dict(self.options).get(target, ()))
+
+    def own(self, key: str) -> float:
+        """The group's own value of `key`, an element of a list (`betas[0]`) included; KeyError if there is none."""
+        name, _, rest = key.partition("[")
+        value = dict(self.values)[name]
+        if rest:
+            place = rest.rstrip("]")
+            if not isinstance(value, tuple) or not place.isdigit() or int(place) >= len(value):
+                raise KeyError(key)
+            value = value[int(place)]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise KeyError(key)
+        return value
+
+    def value(self, key: str, t: int) -> float:
+        """The number that update `t` uses for `key`."""
+        own = self.own(key)
+        curve = dict(self.curves).get(key)
+        return own if curve is None else curve.value(t, own)
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How one parameter is treated; `group` is None for one that stays out."""
+
+    name: str
+    shape: Shape
+    aliases: tuple[str, ...]
+    group: str | None
+    optimizer: str | None
+    settings: dict[str, Setting]
+    schedule: dict[str, Curve]
+    history: tuple[Touch, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See the head of the module.
+
+    Columns: `names`, `shapes` and `case_of`, one entry per parameter of the network in its order.  `aliases` maps a
+    tied parameter's further names to its canonical one.  `frozen` are the names taken out by a rule, `thawed` those
+    that the network has frozen and a rule takes in.
+    """
+
+    target: str | None
+    groups: tuple[Group, ...]
+    cases: tuple[Case, ...] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    shapes: tuple[Shape, ...] = field(repr=False)
+    case_of: tuple[int, ...] = field(repr=False)
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
+    frozen: tuple[str, ...] = ()
+    thawed: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = field(default=(), repr=False)
+    horizon: Horizon = field(default_factory=Horizon)
+    diagnostics: tuple[Diagnostic, ...] = field(default=(), repr=False)
+    clip: None = None
+    loss_scale: None = None
+    accumulate: int = 1
+
+    def __hash__(self) -> int:
+        return hash((self.groups, self.names, self.frozen))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is cached is left behind: equal plans pickle to equal bytes.
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        index = {name: number for number, name in enumerate(self.names)}
+        index.update((alias, index[name]) for alias, name in self.aliases.items())
+        return index
+
+    def _find(self, name: str) -> int:
+        found = self._index.get(name)
+        if found is None:
+            near = nearest(name, self._index)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise KeyError(f"the plan has no parameter {name!r}{hint}")
+        return found
+
+    def parameter(self, name: str) -> Treatment:
+        """How the parameter of this name, any of its names if it is tied, is treated; KeyError if there is none."""
+        index = self._find(name)
+        canonical = self.names[index]
+        case = self.cases[self.case_of[index]]
+        group = self.groups[case.group] if case.group >= 0 else None
+        return Treatment(
+            canonical,
+            self.shapes[index],
+            tuple(alias for alias, first in self.aliases.items() if first == canonical),
+            group.name if group else None,
+            group.optimizer if group else None,
+            group.settings if group else {},
+            group.schedule if group else {},
+            case.history,
+        )
+
+    def group_of(self, name: str) -> Group | None:
+        """The group of a parameter; None if it stays out, KeyError if there is no such parameter."""
+        number = self.cases[self.case_of[self._find(name)]].group
+        return self.groups[number] if number >= 0 else None
+
+    def value(self, name: str, key: str, t: int) -> float:
+        """The number that update `t` (0 for the first) uses for `key` of parameter `name`, schedule included.
+
+        KeyError if there is no such parameter, if it stays out, or if `key` is no number of its optimizer.
+        """
+        group = self.group_of(name)
+        if group is None:
+            raise KeyError(f"parameter {name!r} is frozen: it has no {key!r}")
+        return group.value(key, t)
+
+    @property
+    def numel(self) -> int:
+        """How many elements are trained."""
+        return sum(group.numel for group in self.groups)
+
+    def to_data(self) -> dict[str, Any]:
+        """The plan as JSON data, in the format `optplan.plan/1`."""
+        return {
+            "format": FORMAT,
+            "target": self.target,
+            "fingerprint": self.fingerprint,
+            "groups": [_group_data(group) for group in self.groups],
+            "frozen": list(self.frozen),
+            "thawed": list(self.thawed),
+            "horizon": self.horizon.to_data(),
+            "clip": self.clip,
+            "loss_scale": self.loss_scale,
+            "accumulate": self.accumulate,
+            "diagnostics": [_fields(item) for item in self.diagnostics],
+            "rules": [origin._asdict() for origin in self.origins],
+            "cases": [
+                {"group": case.group, "rules": list(case.rules), "history": [touch._asdict() for touch in case.history]}
+                for case in self.cases
+            ],
+            "parameters": {
+                "names": list(self.names),
+                "shapes": [list(shape) for shape in self.shapes],
+                "cases": list(self.case_of),
+                "aliases": dict(self.aliases),
+            },
+        }
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The plan as JSON; `Plan.from_json` of it is equal to the plan."""
+        return json.dumps(self.to_data(), indent=indent, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        """The plan that `to_json` wrote; ValueError for anything else."""
+        try:
+            data = json.loads(text)
+            if data.get("format") != FORMAT:
+                raise ValueError(f"its format is {data.get('format')!r}, not {FORMAT!r}")  # noqa: TRY301 - told below
+            return cls._from_data(data)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+            raise ValueError(f"this is not a plan: {fault}") from fault
+
+    @classmethod
+    def _from_data(cls, data: dict[str, Any]) -> Plan:
+        columns = data["parameters"]
+        return cls(
+            data["target"],
+            tuple(_group(entry) for entry in data["groups"]),
+            tuple(_case(entry) for entry in data["cases"]),
+            tuple(columns["names"]),
+            tuple(tuple(shape) for shape in columns["shapes"]),
+            tuple(columns["cases"]),
+            columns["aliases"],
+            tuple(data["frozen"]),
+            tuple(data["thawed"]),
+            tuple(Origin(**entry) for entry in data["rules"]),
+            Horizon(**data["horizon"]),
+            tuple(Diagnostic(**entry | {"notes": tuple(entry["notes"])}) for entry in data["diagnostics"]),
+            data["clip"],
+            data["loss_scale"],
+            data["accumulate"],
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what the plan does: groups, values, curves, order; not of files, history or names of groups."""
+        does = {
+            "groups": [
+                {key: value for key, value in _group_data(group).items() if key not in {"name", "origin"}}
+                for group in self.groups
+            ],
+            "frozen": sorted(self.frozen),
+            "thawed": sorted(self.thawed),
+            "clip": self.clip,
+            "loss_scale": self.loss_scale,
+            "accumulate": self.accumulate,
+        }
+        text = json.dumps(does, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return sha256(text.encode()).hexdigest()[:32]
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return {part.name: getattr(item, part.name) for part in fields(item)}
+
+
+def _group_data(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "optimizer": group.optimizer,
+        "settings": group.settings,
+        "schedule": {key: curve.to_data() for key, curve in group.curves},
+        "options": {target: dict(options) for target, options in group.options},
+        "parameters": list(group.parameters),
+        "numel": group.numel,
+        "origin": group.origin,
+    }
+
+
+def _group(data: dict[str, Any]) -> Group:
+    return Group(
+        data["name"],
+        data["optimizer"],
+        tuple((key, _setting(value)) for key, value in data["settings"].items()),
+        tuple((key, curves.from_data(value)) for key, value in data["schedule"].items()),
+        tuple((target, tuple((name, _setting(v)) for name, v in each.items())) for target, each in data["options"].items()),
+        tuple(data["parameters"]),
+        data["numel"],
+        data["origin"],
+    )
+
+
+def _case(data: dict[str, Any]) -> Case:
+    touches = (
+        Touch(**entry | {"before": _setting(entry["before"]), "after": _setting(entry["after"])})
+        for entry in data["history"]
+    )
+    return Case(data["group"], tuple(touches), tuple(data["rules"]))
+
+
+def _setting(value: Any) -> Setting:
+    return tuple(_setting(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,184 @@
+"""What can be said of a document without a network.
+
+Numbers that need no parameter are evaluated and held against their ranges, policies are counted out against the file's
+horizon as far as it is known, and settings are held against the optimizers that could take them.  The rest waits for
+the cascade.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optplan.config import Constant, Listing
+from optplan.diagnostics import suggestion
+from optplan.resolve.horizon import resolve_horizon
+from optplan.resolve.schedule import Resolver
+from optplan.resolve.value import ATTRIBUTES, EvaluationError, Scope, evaluate, evaluate_let, reads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optplan.catalog import Catalog, OptimizerType
+    from optplan.config import Assignment, Config, Optimizer, Rule, Scheduled, Value
+    from optplan.diagnostics import Collector
+    from optplan.resolve.horizon import Horizon
+    from optplan.resolve.plan import Setting
+
+_LATER = ATTRIBUTES | {"shape", "layers", "base"}
+
+
+def evaluate_names(
+    config: Config, given: Mapping[str, int | float] | None, collector: Collector
+) -> dict[str, int | float]:
+    """The numbers of `let`, the caller's first; a name that the file does not have is reported (OP302)."""
+    for name in given or ():
+        if name not in config.let:
+            cure = suggestion(name, config.let, "the file's `let` gives each name a number first")
+            collector.error("OP302", f"the file has no `let` named `{name}`", help=cure)
+    return evaluate_let(config.let, given or {}, collector)
+
+
+def check_static(config: Config, catalog: Catalog, collector: Collector) -> None:
+    """Report what is wrong whatever the network; a missing horizon is a note."""
+    let = evaluate_names(config, None, collector)
+    if collector.failed:
+        return
+    horizon = resolve_horizon(config.horizon, collector)
+    for optimizer in config.all_optimizers():
+        _check_optimizer(optimizer, catalog.optimizers[optimizer.type], let, collector)
+    types = list(dict.fromkeys(optimizer.type for optimizer in config.all_optimizers()))
+    kinds = [catalog.optimizers[name] for name in types]
+    for rule in config.rules:
+        _check_rule(rule, kinds, catalog, let, collector)
+    _check_schedules(config, kinds, catalog, horizon, let, collector)
+
+
+def _check_optimizer(
+    optimizer: Optimizer, kind: OptimizerType, let: Mapping[str, int | float], collector: Collector
+) -> None:
+    """Evaluate an optimizer's own settings, and hold them against their ranges and each other."""
+    values: dict[str, Setting] = {}
+    whole = True
+    for assignment in optimizer.settings:
+        value = _checked(assignment, [kind], let, collector)
+        if value is _UNKNOWN:
+            whole = False
+        elif assignment.index is None:
+            values[assignment.key] = value  # type: ignore[assignment]  # the sentinel was just excluded
+    if whole and not collector.failed:
+        for key, message in kind.check_together(values):
+            spans = [each.key_span or each.span for each in optimizer.settings if each.key == key]
+            collector.error("OP305", message, spans[-1] if spans else optimizer.span)
+
+
+class _Unknown:
+    """What needs a parameter to be known."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def _checked(
+    assignment: Assignment, kinds: list[OptimizerType], let: Mapping[str, int | float], collector: Collector
+) -> Setting | _Unknown:
+    """The value of an assignment as far as it is known; out of every optimizer's range is reported."""
+    settings = [setting for kind in kinds if (setting := kind.setting(assignment.name)) is not None]
+    if not settings:
+        return _UNKNOWN
+    try:
+        value = _value(assignment.value, let)
+    except EvaluationError as fault:
+        collector.error(fault.code, fault.message, fault.node.span or assignment.span, help=fault.help)
+        return _UNKNOWN
+    if isinstance(value, _Unknown):
+        return value
+    wrong = [setting.check(value) for setting in settings]
+    if all(wrong):
+        shown = "null" if value is None else value
+        collector.error("OP305", f"`{assignment.name}` {wrong[0]}, and is {shown}", assignment.value.span)
+        return _UNKNOWN
+    return settings[wrong.index(None)].cast(value)  # type: ignore[arg-type]  # what was just allowed
+
+
+def _value(node: Value, let: Mapping[str, int | float]) -> Setting | _Unknown:
+    match node:
+        case Constant(value):
+            return value
+        case Listing(items):
+            values = [_value(item, let) for item in items]
+            known = [value for value in values if not isinstance(value, _Unknown)]
+            return tuple(known) if len(known) == len(values) else _UNKNOWN
+    return _UNKNOWN if reads(node) & _LATER else evaluate(node, Scope(let))
+
+
+def _check_rule(
+    rule: Rule, kinds: list[OptimizerType], catalog: Catalog, let: Mapping[str, int | float], collector: Collector
+) -> None:
+    """Report settings that no optimizer of the file has, and values that none could take."""
+    for assignment in rule.settings:
+        if not any(kind.setting(assignment.name) for kind in kinds):
+            _no_optimizer("OP113", assignment.name, kinds, catalog, assignment, collector)
+            continue
+        _checked(assignment, kinds, let, collector)
+    for option in rule.options:
+        if not any(option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings):
+            names = " and ".join(f"`{kind.name}`" for kind in kinds)
+            collector.error("OP115", f"{names} {_has(kinds)} no option `{option.name}`", option.span)
+
+
+def _check_schedules(
+    config: Config,
+    kinds: list[OptimizerType],
+    catalog: Catalog,
+    horizon: Horizon,
+    let: Mapping[str, int | float],
+    collector: Collector,
+) -> None:
+    resolver = Resolver(horizon, let, collector, strict=False)
+    before = {}
+    for scheduled in config.schedule:
+        if _schedulable(scheduled, kinds, catalog, collector):
+            before[scheduled.name] = resolver.resolve(scheduled.policy)
+    for rule in config.rules:
+        for scheduled in rule.schedule:
+            if _schedulable(scheduled, kinds, catalog, collector):
+                resolver.resolve(scheduled.policy, before.get(scheduled.name))
+
+
+def _schedulable(scheduled: Scheduled, kinds: list[OptimizerType], catalog: Catalog, collector: Collector) -> bool:
+    """Whether some optimizer of the file has the key, as a number that may change between updates."""
+    having = [kind for kind in kinds if kind.setting(scheduled.name) is not None]
+    if not having:
+        _no_optimizer("OP406", scheduled.name, kinds, catalog, scheduled, collector)
+        return False
+    if not any(scheduled.name in kind.scheduled for kind in having):
+        setting = having[0].setting(scheduled.name)
+        elements = [f"`{item.name}`" for item in setting.items] if setting is not None else []
+        collector.error(
+            "OP406",
+            f"`{scheduled.name}` of `{having[0].name}` cannot have a policy",
+            scheduled.key_span or scheduled.span,
+            help=f"schedule one element: {' or '.join(elements)}" if elements else "only numbers can change as training goes on",
+        )
+        return False
+    return True
+
+
+def _no_optimizer(
+    code: str,
+    name: str,
+    kinds: list[OptimizerType],
+    catalog: Catalog,
+    place: Assignment | Scheduled,
+    collector: Collector,
+) -> None:
+    """Report a key that none of the file's optimizers has."""
+    names = " and ".join(f"`{kind.name}`" for kind in kinds)
+    known = [key for kind in kinds for key in kind.keys()]  # noqa: SIM118 - a method, this is no mapping
+    others = catalog.optimizers_with(name)
+    cure = suggestion(name, known, f"{', '.join(f'`{other}`' for other in others)} would have it" if others else None)
+    collector.error(code, f"{names} {_has(kinds)} no `{name}`", place.key_span or place.span, help=cure)
+
+
+def _has(kinds: list[OptimizerType]) -> str:
+    return "has" if len(kinds) == 1 else "have"

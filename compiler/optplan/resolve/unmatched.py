@@ -1,0 +1,162 @@
+"""Why a filter matches nothing, and what was probably meant.
+
+The smallest part of the filter that holds for no parameter is blamed, with the nearest names of the network as the
+cure.  All of this runs only when something is to be said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optplan.config import And, Inside, Path, Predicate, TypeIs
+from optplan.diagnostics import nearest, suggestion
+from optplan.resolve.paths import Automaton, matcher
+from optplan.resolve.select import atoms as atoms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from optplan.config import Config, Filter, Layer, Rule
+    from optplan.diagnostics import Collector
+    from optplan.resolve.network import Network
+    from optplan.resolve.select import Atom, Atoms, Selection
+
+
+def explain_rule(
+    rule: Rule, config: Config, network: Network, atoms: Atoms, selection: Selection, collector: Collector
+) -> None:
+    """Report a rule that matches no parameter (OP203)."""
+    total = len(network)
+    message = f"rule `{rule.label}` matches no parameter"
+    culprit = _culprit(rule.where, config, atoms, selection)
+    if culprit is None:
+        parts = rule.where.items if isinstance(rule.where, And) else (rule.where,)
+        counts = ", ".join(f"`{part}` matches {_count(part, atoms, selection)}" for part in parts)
+        collector.error(
+            "OP203",
+            message,
+            rule.where_span or rule.span,
+            label=f"0 of {total} parameters",
+            help="`optional: true` allows a rule to match nothing",
+            notes=[f"of {total} parameters {counts}, none all of them"] if len(parts) > 1 else (),
+        )
+        return
+    collector.error(
+        "OP203",
+        message,
+        culprit.span or rule.where_span or rule.span,
+        label=f"0 of {total} parameters",
+        help=_cure(culprit, network) or "`optional: true` allows a rule to match nothing",
+    )
+
+
+def explain_atoms(
+    rule: Rule, config: Config, network: Network, atoms: Atoms, selection: Selection, collector: Collector
+) -> None:
+    """Warn of names in a filter that hold for no parameter, though the rule as a whole matches some."""
+    seen = 0
+    for point in selection.points:
+        seen |= point.mask
+    for atom in atoms_of(rule.where, config.sets):
+        if isinstance(atom, (Path, TypeIs, Inside)) and not seen >> atoms.numbers[atom] & 1:
+            collector.error(
+                "OP203",
+                f"`{atom}` matches no parameter",
+                atom.span or rule.where_span,
+                label=f"0 of {len(network)} parameters",
+                help=_cure(atom, network) or "`optional: true` allows a rule's names to match nothing",
+                severity="warning",
+            )
+
+
+def explain_layer(layer: Layer, network: Network, collector: Collector) -> None:
+    """Report an entry of `layers` that covers nothing (OP208)."""
+    cures = [cure for path in layer.patterns if (cure := path_cure(path, network))]
+    what = " and ".join(f"`{path}`" for path in layer.patterns)
+    collector.error("OP208", f"the layer {what} covers no parameter", layer.span, help=cures[0] if cures else None)
+
+
+def _count(part: Filter, atoms: Atoms, selection: Selection) -> int:
+    test = atoms.test(part)
+    holds = [test(point.mask) for point in selection.points]
+    return sum(holds[point] for point in selection.point_of)
+
+
+def _culprit(node: Filter, config: Config, atoms: Atoms, selection: Selection) -> Atom | None:
+    """The first atom that holds nowhere and without which the filter cannot hold; None if there is none."""
+    if isinstance(node, And):
+        for item in node.items:
+            if not _count(item, atoms, selection):
+                return _culprit(item, config, atoms, selection)
+        return None
+    inside = list(atoms_of(node, config.sets))
+    return inside[0] if len(inside) == 1 and not _count(inside[0], atoms, selection) else None
+
+
+def _cure(atom: Atom, network: Network) -> str | None:
+    match atom:
+        case Path():
+            return path_cure(atom, network)
+        case TypeIs(names) | Inside(names):
+            known = {name.rpartition(".")[2] for kind in network.kinds for name in kind.classes}
+            return suggestion(names[0], sorted(known))
+        case Predicate(name):
+            return f"the network has no parameter that `{name}` holds for; `optional: true` allows that"
+    return None
+
+
+def path_cure(path: Path, network: Network) -> str | None:
+    """What a path that covers nothing was probably meant to be."""
+    if path.anchored and None not in path.segments:
+        deep = Path(path.text, path.segments, anchored=False)
+        found = _covered(deep, network)
+        if found:
+            return f"a path counts from the root; `.{path.text}` covers {found} parameters, at any depth"
+    children: dict[int, dict[str, int]] = {}
+    for module, (parent, segment) in enumerate(zip(network.parents, network.segments, strict=True)):
+        if parent >= 0:
+            children.setdefault(parent, {})[segment] = module
+    for owner, local in zip(network.owners, network.locals, strict=True):
+        children.setdefault(owner, {}).setdefault(local, -1)
+    written = path.text.split(".")
+    if None in path.segments or len(written) != len(path.segments):
+        return None
+    if not path.anchored:
+        return _respelt(path, written, 0, {segment for each in children.values() for segment in each}, ".")
+    reached = {0}
+    for place, parts in enumerate(path.segments):
+        if parts is None:
+            return None
+        test = matcher(parts)
+        below = {
+            module
+            for parent in reached
+            for segment, module in children.get(parent, {}).items()
+            if test(segment) is not False
+        }
+        if not below:
+            return _respelt(path, written, place, {name for each in reached for name in children.get(each, {})}, "")
+        reached = below - {-1}
+    return None
+
+
+def _respelt(path: Path, written: list[str], place: int, known: Iterable[str], dot: str) -> str | None:
+    """`path` with the segment at `place` put right."""
+    close = nearest(written[place], sorted(known))
+    if close:
+        spelt = [".".join([*written[:place], name, *written[place + 1 :]]) for name in close]
+        return f"did you mean {' or '.join(f'`{dot}{name}`' for name in spelt)}?"
+    if place and path.anchored:
+        some = ", ".join(f"`{name}`" for name in sorted(known)[:6])
+        return f"below `{'.'.join(written[:place])}` there are {some}" if some else None
+    return None
+
+
+def _covered(path: Path, network: Network) -> int:
+    """How many parameters a path covers."""
+    automaton = Automaton([path])
+    states = []
+    for parent, segment in zip(network.parents, network.segments, strict=True):
+        above = automaton.start if parent < 0 else states[parent]
+        states.append(above.step(segment) if segment else above)
+    return sum(bool(states[owner].step(local).covering) for owner, local in zip(network.owners, network.locals, strict=True))

@@ -1,0 +1,240 @@
+"""The neutral view of a `torch.nn.Module`.
+
+Names are the network's own: what wraps it (DDP, FSDP, `torch.compile`, activation checkpointing, `AveragedModel`) is
+known by its class and passed over, and a parametrized weight has the name that it had before.  Order and first names
+are those of `named_parameters()`.  Nothing is computed and no parameter is touched, so modules on the meta device
+serve as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from optplan.diagnostics import ConfigError, diagnostic
+from optplan.resolve.network import Alias, Kind, Network, families_by_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from optplan.resolve.network import Shape
+
+# Where each wrapper keeps what it wraps.  By full name: importing them all would take longer than making a plan.
+_WRAPPERS = {
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel": "_fsdp_wrapped_module",
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": "_checkpoint_wrapped_module",
+    "torch.optim.swa_utils.AveragedModel": "module",
+}
+
+_FAMILIES: Mapping[str, tuple[type[nn.Module], ...]] = {
+    "norm": (
+        nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the common base of batch and instance norms
+        nn.LayerNorm,
+        nn.GroupNorm,
+        nn.RMSNorm,
+        nn.LocalResponseNorm,
+        nn.CrossMapLRN2d,
+    ),
+    "conv": (nn.modules.conv._ConvNd,),  # noqa: SLF001 - the common base of all convolutions
+    "linear": (nn.Linear, nn.Bilinear),
+    "embedding": (nn.Embedding, nn.EmbeddingBag),
+    "attention": (nn.MultiheadAttention,),
+    "recurrent": (nn.RNNBase, nn.RNNCellBase),
+}
+# transformers' linear layer whose weight stands as (in, out); by name, so that transformers is not imported.
+_CONV1D = frozenset({"transformers.pytorch_utils.Conv1D", "transformers.modeling_utils.Conv1D"})
+
+_DTYPES = {value: name for name, value in vars(torch).items() if isinstance(value, torch.dtype)} | {
+    value: str(value).removeprefix("torch.") for value in vars(torch).values() if isinstance(value, torch.dtype)
+}
+
+
+class View(NamedTuple):
+    """A network, and its parameters in the same order."""
+
+    network: Network
+    parameters: list[nn.Parameter]
+
+
+def view(module: nn.Module) -> View:
+    """The view of `module`; ConfigError (OP211) where a parameter has no shape yet or two have one name."""
+    return _Walk().run(module)
+
+
+class _Class(NamedTuple):
+    """What one class of modules has in common; `wraps` is where a wrapper keeps what it wraps."""
+
+    wraps: str | None
+    kind: int
+    varies: bool
+
+
+class _Walk:
+    """One walk down a module tree, filling the columns of a network."""
+
+    def __init__(self) -> None:
+        self._classes: dict[type[nn.Module], _Class] = {}
+        self._kinds: dict[Kind, int] = {}
+        self._parents: list[int] = []
+        self._segments: list[str] = []
+        self._module_kinds: list[int] = []
+        self._names: list[str] = []
+        self._owners: list[int] = []
+        self._locals: list[str] = []
+        self._shapes: list[Shape] = []
+        self._dtypes: list[str] = []
+        self._trainable: list[bool] = []
+        self._parameters: list[nn.Parameter] = []
+        self._aliases: dict[int, list[Alias]] = {}
+        self._index: dict[int, int] = {}
+        self._path: set[int] = set()
+        self._plain_shapes: dict[torch.Size, Shape] = {}
+
+    def run(self, module: nn.Module) -> View:
+        self._visit(module, -1, "", "")
+        if len(set(self._names)) < len(self._names):
+            twice = next(name for name in self._names if self._names.count(name) > 1)
+            raise ConfigError([diagnostic("OP211", f"two parameters are named `{twice}`")])
+        network = Network(
+            "torch",
+            tuple(self._kinds),
+            tuple(self._parents),
+            tuple(self._segments),
+            tuple(self._module_kinds),
+            tuple(self._names),
+            tuple(self._owners),
+            tuple(self._locals),
+            tuple(self._shapes),
+            tuple(self._dtypes),
+            tuple(self._trainable),
+            {index: tuple(aliases) for index, aliases in self._aliases.items()},
+        )
+        return View(network, self._parameters)
+
+    def _visit(self, module: nn.Module, parent: int, segment: str, prefix: str) -> None:
+        of_class = self._classes.get(type(module)) or self._class(type(module))
+        if of_class.wraps is not None:
+            inner = module._modules.get(of_class.wraps)  # noqa: SLF001 - where torch itself keeps its children
+            if inner is not None:
+                self._visit(inner, parent, segment, prefix)
+                return
+        identity = id(module)
+        if identity in self._path:
+            return
+        self._path.add(identity)
+        number = len(self._parents)
+        self._parents.append(parent)
+        self._segments.append(segment)
+        self._module_kinds.append(self._kind(module) if of_class.varies else of_class.kind)
+        for local, parameter in module._parameters.items():  # noqa: SLF001 - as above; `named_parameters` is four times slower
+            if parameter is not None:
+                self._add(parameter, number, local, prefix + local)
+        for name, child in module._modules.items():  # noqa: SLF001 - as above
+            if child is None:
+                continue
+            if name == "parametrizations" and isinstance(child, nn.ModuleDict):
+                self._parametrized(child, number, prefix)
+            else:
+                self._visit(child, number, name, f"{prefix}{name}.")
+        self._path.discard(identity)
+
+    def _parametrized(self, lists: nn.ModuleDict, number: int, prefix: str) -> None:
+        """The originals of parametrized weights, under the names that they had, and what parametrizes them."""
+        for tensor, each in lists.items():
+            originals = {local: p for local, p in each.named_parameters(recurse=False)}
+            for local, parameter in originals.items():
+                # `original`, or `original0`, `original1`, ... where one weight is made of several.
+                plain = tensor if local == "original" else f"{tensor}.{local}"
+                self._add(parameter, number, plain, prefix + plain)
+            for name, child in each.named_children():
+                segment = f"parametrizations.{tensor}.{name}"
+                self._visit(child, number, segment, f"{prefix}{segment}.")
+
+    def _add(self, parameter: nn.Parameter, owner: int, local: str, name: str) -> None:
+        known = self._index.get(id(parameter))
+        if known is not None:
+            if name != self._names[known]:
+                self._aliases.setdefault(known, []).append(Alias(name, owner, local))
+            return
+        if type(parameter) is not nn.Parameter:
+            _check_readable(parameter, name)
+        size = parameter.shape
+        shape = self._plain_shapes.get(size)
+        if shape is None:
+            shape = self._plain_shapes[size] = tuple(size)
+        self._index[id(parameter)] = len(self._names)
+        self._names.append(name)
+        self._owners.append(owner)
+        self._locals.append(local)
+        self._shapes.append(shape)
+        self._dtypes.append(_DTYPES[parameter.dtype])
+        self._trainable.append(parameter.requires_grad)
+        self._parameters.append(parameter)
+
+    def _class(self, cls: type[nn.Module]) -> _Class:
+        full = [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
+        wraps = next((_WRAPPERS[name] for name in full if name in _WRAPPERS), None)
+        varies = issubclass(cls, (*_FAMILIES["conv"], *_FAMILIES["embedding"]))
+        made = self._classes[cls] = _Class(wraps, -1 if varies else self._number(Kind(**_facts(cls, full))), varies)
+        return made
+
+    def _kind(self, module: nn.Module) -> int:
+        """The kind of a module whose class does not settle it."""
+        cls = type(module)
+        full = [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
+        groups = getattr(module, "groups", 1)
+        depthwise = isinstance(module, _FAMILIES["conv"]) and groups == getattr(module, "in_channels", 0) and groups > 1
+        sparse = bool(getattr(module, "sparse", False))
+        return self._number(Kind(**_facts(cls, full) | {"depthwise": depthwise, "sparse": sparse}))
+
+    def _number(self, kind: Kind) -> int:
+        return self._kinds.setdefault(kind, len(self._kinds))
+
+
+def _facts(cls: type[nn.Module], full: list[str]) -> dict[str, object]:
+    found = {family for family, classes in _FAMILIES.items() if issubclass(cls, classes)}
+    conv1d = not _CONV1D.isdisjoint(full)
+    if conv1d:
+        found.add("linear")
+    families = families_by_name(full, frozenset(found))
+    return {
+        "classes": tuple(full),
+        "families": families,
+        "transposed": conv1d or issubclass(cls, nn.modules.conv._ConvTransposeNd),  # noqa: SLF001 - as above
+        # What torch's own dense layers return is dense; of anything else nothing is known.
+        "sparse": False if found & {"norm", "conv", "linear", "recurrent", "attention"} else None,
+    }
+
+
+def _check_readable(parameter: nn.Parameter, name: str) -> None:
+    if isinstance(parameter, nn.parameter.UninitializedParameter):
+        raise ConfigError(
+            [
+                diagnostic(
+                    "OP211",
+                    f"parameter `{name}` has no shape yet",
+                    help="run one batch through the network first: it has lazy modules",
+                )
+            ]
+        )
+    if type(parameter).__name__ == "FlatParameter":
+        raise ConfigError(
+            [
+                diagnostic(
+                    "OP211",
+                    f"parameter `{name}` is a flat shard of several",
+                    help="make the plan before wrapping, or wrap with `use_orig_params=True`",
+                )
+            ]
+        )
+
+
+def named(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Canonical names and parameters, in order."""
+    seen = view(module)
+    return zip(seen.network.names, seen.parameters, strict=True)
