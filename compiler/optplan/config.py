@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _place() -> Span | None:
-    return field(default=None, compare=False, repr=False)  # type: ignore[no-any-return]  # dataclasses' own idiom
+    return field(default=None, compare=False, repr=False)
 
 
 # Filters
@@ -149,9 +149,9 @@ class Path:
     span: Span | None = _place()
 
     def __str__(self) -> str:
-        if self.form == "literal":
-            return f"path({quoted(self.text)})"
         pattern = self.text if self.anchored else f".{self.text}"
+        if self.form == "literal":
+            return f"path({quoted(pattern)})"
         return pattern if self.form == "bare" else f"path({pattern})"
 
 
@@ -533,6 +533,7 @@ class Rule:
     span: Span | None = _place()
     where_span: Span | None = _place()
     use_span: Span | None = _place()
+    freeze_span: Span | None = _place()
 
     @property
     def label(self) -> str:

@@ -418,6 +418,7 @@ MISREAD = [
     ("where: {a, b}", "{a, b}"),
     ("where: **.bias", "**.bias"),
     ("where: &x.y", "&x.y"),
+    ("where: &x *.bias", "*.bias"),
     ("{where: *.bias, lr: 1}", "*.bias"),
     ("{where: *.a.{b,c}, lr: 1}", "*.a.{b,c}"),
     ("{where: cosine(to=0x, for=3), lr: 1}", "cosine(to=0x, for=3)"),
@@ -463,6 +464,8 @@ def test_an_expression_that_yaml_misreads_is_reported_as_it_was_meant(text: str,
     [
         ("[a.{i}, b]", ["a.{i}", "b"]),
         ("[f(a, b=1), c]", ["f(a, b=1)", "c"]),
+        ("[f(a, [b], c), d]", ["f(a", "[b]", "c)", "d"]),
+        ("[f(a, g(b), h(i, j)), k(l, m), n)]", ["f(a, g(b), h(i, j))", "k(l, m)", "n)"]),
         ("- [*.x, b]", ["[*.x, b]"]),
         ("[[a].b, c]", ["[a].b", "c"]),
         ("- *.x\n- b", ["*.x", "b"]),
@@ -494,6 +497,18 @@ def test_the_other_misreadings_of_an_expression_name_what_is_expected() -> None:
     assert second.message == "YAML reads this as a list where a filter is expected"
     assert first.help is not None
     assert "`>-`" in first.help
+
+
+def test_a_misread_expression_may_go_on_in_further_lines() -> None:
+    collector = Collector()
+    root = read(Source("f.yaml", "where: *.bias\n  or norm\nlr: 1"), collector)
+    assert isinstance(root, Mapping)
+    assert root.keys() == ("where", "lr")
+    value = root.entries[0].value
+    assert value.span.text == "*.bias\n  or norm"
+    assert expression_text(value, collector, "a filter") is None
+    [fault] = collector.diagnostics
+    assert fault.help == "write a filter as one text, in one line or indented after `>-`"
 
 
 def test_an_expression_is_the_text_whatever_the_type() -> None:
@@ -540,6 +555,30 @@ def test_many_misreadings_are_read_past_in_bounded_time() -> None:
     assert time.perf_counter() - begin < 20
     assert found
     assert {item.code for item in found} == {"OP005"}
+
+
+LONG = {
+    "spaces in a double-quoted text": 'a: "\\t' + " " * 900_000 + 'x"',
+    "spaces in a plain text of two lines": "a: x" + " " * 900_000 + "x\n  y",
+    "spaces behind an alias": "a: *." + " " * 900_000 + "x",
+    "spaces behind tags": "\n".join("- !t" + " " * 10_000 + "x" for _ in range(90)),
+    "a long key before an alias": "x" * 900 + ": " + "*" * 90_000,
+    "indentation of a block": "a: |\n" + " " * 400_000 + "x\n" + " " * 400_001 + "y\n",
+    "anchors and quotes": "- " + "&a '" * 100_000,
+    "quotes": "a: [*" + '"\\' * 100_000,
+    "commas in parentheses": "{a: f(" + "b, " * 30_000 + "c)}",
+    "open parentheses": "[" + "f(a, " * 30_000 + "c]",
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_long_line_takes_no_longer_than_its_length(kind: str) -> None:
+    begin = time.perf_counter()
+    collector = Collector()
+    root = read(Source("f.yaml", LONG[kind]), collector)
+    if root is not None:
+        refuse(root, collector)
+    assert time.perf_counter() - begin < 10
 
 
 def test_ten_thousand_brackets_do_not_end_the_process() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from optplan.catalog import catalog
@@ -9,6 +11,9 @@ from optplan.config import And, Compare, Filter, Inside, Not, Or, Path, Predicat
 from optplan.diagnostics import Collector, Diagnostic
 from optplan.frontend.filters import parse_filter
 from optplan.source import Source, Text
+
+if TYPE_CHECKING:
+    from types import EllipsisType
 
 NORM, BIAS, LINEAR, ALL = (Predicate(name) for name in ("norm", "bias", "linear", "all"))
 NO_DECAY = SetName("no_decay")
@@ -68,7 +73,7 @@ ODD: list[tuple[str, Filter]] = [
     ("((norm))", NORM),
     ("not not norm", Not(Not(NORM))),
     ("(norm and bias) and all", And((And((NORM, BIAS)), ALL))),
-    ("ndim==2and bias", And((Compare("ndim", None, "==", 2), BIAS))),
+    ("ndim==2 and bias", And((Compare("ndim", None, "==", 2), BIAS))),
     ("not(norm)", Not(NORM)),
     ("norm and(bias)", And((NORM, BIAS))),
     ("Norm", path("Norm")),
@@ -118,6 +123,9 @@ FAULTS = [
     ("(norm", "^", "OP201", "`(` is never closed", "add a `)`"),
     ("norm and (bias", "         ^", "OP201", "`(` is never closed", "add a `)`"),
     ("norm)", "    ^", "OP201", "`)` closes nothing", "remove it, or open it before"),
+    ("]", "^", "OP202", "`]` closes nothing", "remove it, or open it before"),
+    ("norm ]", "     ^", "OP201", "`]` closes nothing", "remove it, or open it before"),
+    ("(norm ]", "^", "OP201", "`(` is never closed", "add a `)`"),
     ("type(A", "    ^", "OP201", "`(` is never closed", "add a `)`"),
     # operators of other languages
     ("norm & bias", "     ^", "OP201", "`&` is no operator here", "write `and`"),
@@ -161,6 +169,7 @@ FAULTS = [
     ("dtype ==", "        ^", "OP201", "expected a dtype after `==`", None),
     ("ndim < two", "       ^^^", "OP201", "expected a number after `<`, found `two`", None),
     ("ndim < 2d", "       ^^", "OP201", "expected a number after `<`, found `2d`", None),
+    ("ndim < 2and bias", "       ^^^^", "OP201", "expected a number after `<`, found `2and`", None),
     ("ndim < (2)", "       ^", "OP201", "expected a number after `<`, found `(`", None),
     ("ndim == 1e999", "        ^^^^^", "OP107", "`1e999` is beyond every double", None),
     (
@@ -243,7 +252,7 @@ FAULTS = [
     ("norm or /_embed", "        ^", "OP201", "`/` opens a regular expression that is never closed", ...),
     ("//", "^^", "OP202", "an empty regular expression", "`all` is every parameter"),
     ("norm or /a(b/", "        ^^^^^", "OP202", "not a regular expression of RE2: missing )", None),
-    ("/x.**/", "  ^^^", "OP202", "not a regular expression of RE2: bad repetition operator", None),
+    ("/x.**/", "   ^^", "OP202", "not a regular expression of RE2: bad repetition operator", None),
     (
         "/a(?=b)/",
         "  ^^^",
@@ -272,7 +281,7 @@ def test_meanings(text: str, node: Filter) -> None:
 
 
 @pytest.mark.parametrize(("text", "marks", "code", "message", "cure"), FAULTS)
-def test_faults(text: str, marks: str, code: str, message: str, cure: str | None) -> None:
+def test_faults(text: str, marks: str, code: str, message: str, cure: str | EllipsisType | None) -> None:
     node, faults = parse(text)
     assert node is None
     (fault,) = faults
@@ -284,7 +293,12 @@ def test_faults(text: str, marks: str, code: str, message: str, cure: str | None
 
 def test_every_fault_of_a_filter_is_reported() -> None:
     _, faults = parse("ndim or a..b or dtype == half or foo(x)")
-    assert [(fault.code, fault.column) for fault in faults] == [("OP201", 1), ("OP202", 11), ("OP201", 26), ("OP204", 34)]
+    assert [(fault.code, fault.column) for fault in faults] == [
+        ("OP201", 1),
+        ("OP202", 11),
+        ("OP201", 26),
+        ("OP204", 34),
+    ]
 
 
 @pytest.mark.parametrize(

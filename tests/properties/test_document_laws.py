@@ -65,6 +65,7 @@ def _nodes(node: Node) -> list[Node]:
 @example(text="- [*.x")
 @example(text="a: [*")
 @example(text="&a &[")
+@example(text="&a &[\n[")
 @example(text="!t *.x")
 @example(text="!")
 @example(text="&")

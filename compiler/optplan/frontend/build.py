@@ -226,7 +226,8 @@ class _Builder:
                     yield rule
 
     def _rule(self, node: Mapping, path: tuple[str | int, ...]) -> Rule | None:
-        parts = {entry.name: entry.value for entry in self._entries(node, path)}
+        entries = {entry.name: entry for entry in self._entries(node, path)}
+        parts = {name: entry.value for name, entry in entries.items()}
         where = parts.get("where")
         selected = self._filter(where) if where is not None else None
         use = parts.get("use")
@@ -251,7 +252,7 @@ class _Builder:
             options,
             node.span,
             where.span,
-            use.span if use is not None else None,
+            *(entries[key].key.span if key in entries else None for key in ("use", "freeze")),
         )
 
     def _filter(self, node: Node) -> Filter | None:

@@ -7,9 +7,11 @@ expression that YAML split at a comma inside brackets.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import yaml
 
@@ -30,10 +32,10 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STYLES: dict[str, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 
 
-def unread(source: Source, patch: Patch) -> Unread:
-    """The node that stands where `patch` is."""
+def unread(source: Source, patch: Patch, end: int = 0) -> Unread:
+    """The node that stands where `patch` is; it may go on to `end`, on further lines."""
     mark = Span(source, patch.start, patch.mark_end)
-    return Unread(patch.kind, Span(source, patch.start, patch.end), mark, patch.reason)
+    return Unread(patch.kind, Span(source, patch.start, max(patch.end, end)), mark, patch.reason)
 
 
 class _StopError(Exception):
@@ -59,6 +61,7 @@ class Builder:
 
     def __init__(self, source: Source, patches: dict[int, Patch]) -> None:
         self.source = source
+        self.parsed = source.text
         self.patches = patches
         self.faults = Collector()
         self.root: Node | None = None
@@ -73,6 +76,7 @@ class Builder:
 
     def build(self, text: str, shift: int) -> Complaint | None:
         """Read `text`, whose first character stands at `shift`; what the parser complains about, if it does."""
+        self.parsed = self.source.text[:shift] + text
         try:
             events: Any = yaml.parse(text, Loader=_LOADER)
             for event in events:
@@ -157,17 +161,15 @@ class Builder:
     def scalar(self, event: Any, start: int, end: int) -> None:
         """A scalar, or the patch that stands there."""
         self.counted(start)
+        tag = self.tag(event, start, end)
+        if event.anchor is not None or tag is not None:
+            start = _past_properties(self.parsed, start, end)
         patch = self.patches.get(start)
-        if event.anchor is not None or event.tag is not None:  # which stand before the patch
-            patch = next((item for item in self.patches.values() if start < item.start and item.end == end), None)
         if patch is not None and not event.style:
             self.last = Last("patch", start, end)
             self.ended = end
-            self.place(unread(self.source, patch), anchor=event.anchor)
+            self.place(unread(self.source, patch, end), anchor=event.anchor)
             return
-        tag = self.tag(event, start, end)
-        if event.anchor is not None or tag is not None:
-            start = _past_properties(self.source.text, start, end)
         style: Style = _STYLES.get(event.style or "", "plain")
         stop = end
         if style in ("literal", "folded"):
@@ -207,7 +209,7 @@ class Builder:
         if event.anchor is not None:
             self.anchors.pop(event.anchor, None)
         if event.anchor is not None or event.tag is not None:
-            start = _past_properties(self.source.text, start, len(self.source.text))
+            start = _past_properties(self.parsed, start, len(self.parsed))
         self.frames.append(_Frame(start, bool(event.flow_style), mapping, event.anchor, tag))
 
     def close(self, end: int) -> None:
@@ -232,7 +234,7 @@ class Builder:
         if event.tag is None:
             return None
         text = self.source.text
-        found = re.compile(r"(?:&\S+\s+)?(!<[^>\s]*>|![^\s,\[\]{}]*)").match(text, start)
+        found = re.compile(r"(?:&[A-Za-z0-9_-]+\s*)?(!<[^>\s]*>|![^\s,\[\]{}]*)").match(text, start)
         begin, mark_end = (found.start(1), found.end(1)) if found else (start, start + 1)
         stop = end if end is not None else value_end(text, begin, inside=any(frame.flow for frame in self.frames))
         reason = "nothing in a document may carry a tag"
@@ -241,26 +243,26 @@ class Builder:
 
     def joined(self, frame: _Frame) -> list[Node]:
         """The nodes of a flow collection, an expression that was split at its commas put together again."""
-        nodes, text = frame.nodes, self.source.text
         step = 2 if frame.mapping else 1
+        pieces = [frame.nodes[at : at + step] for at in range(0, len(frame.nodes), step)]
+        # How many parentheses are open after each piece, and the least that will be from there on: an expression
+        # goes on until its own are closed, and it is not asked piece by piece whether they ever are.
+        opened = list(accumulate(sum(_balance(node) for node in piece) for piece in pieces))
+        least: list[float] = [math.inf] * (len(pieces) + 1)
+        for at in range(len(pieces) - 1, -1, -1):
+            least[at] = min(opened[at], least[at + 1]) if all(map(_bare, pieces[at])) else math.inf
         result: list[Node] = []
         at = 0
-        while at < len(nodes):
-            first = nodes[at + step - 1]
-            taken = 1
-            if _bare(first) and _balance(first.span.text) > 0:
-                for count in range(2, (len(nodes) - at) // step + 1):
-                    tail = nodes[at + (count - 1) * step : at + count * step]
-                    if not all(_bare(node) for node in tail):
-                        break
-                    end = max(node.span.end for node in tail)
-                    if _balance(text[first.span.start : end]) <= 0:
-                        mark = first.span
-                        first = Unread("split", Span(self.source, mark.start, end), mark, "at the comma")
-                        taken = count
-                        break
-            result += [*nodes[at : at + step - 1], first]
-            at += taken * step
+        while at < len(pieces):
+            *key, first = pieces[at]
+            before = opened[at] - _balance(first)
+            if _balance(first) > 0 and least[at + 1] <= before:
+                at = next(after for after in range(at + 1, len(pieces)) if opened[after] <= before)
+                end = max(node.span.end for node in pieces[at])
+                span = Span(self.source, first.span.start, end)
+                first = Unread("split", span, first.span, "at the comma")
+            result += [*key, first]
+            at += 1
         return result
 
     def entries(self, nodes: list[Node]) -> list[Entry]:
@@ -304,15 +306,16 @@ class Builder:
         return found
 
 
-def _bare(node: Node) -> bool:
+def _bare(node: Node) -> TypeGuard[Scalar]:
     return isinstance(node, Scalar) and node.style == "plain"
 
 
-def _balance(text: str) -> int:
-    return text.count("(") - text.count(")")
+def _balance(node: Node) -> int:
+    """How many parentheses a plain scalar leaves open."""
+    return node.text.value.count("(") - node.text.value.count(")") if _bare(node) else 0
 
 
-_PROPERTIES = re.compile(r"(?:(?:&\S+|!<[^>\s]*>|![^\s,\[\]{}]*)(?:\s+(?:#[^\r\n]*)?)*)*")
+_PROPERTIES = re.compile(r"(?:(?:&[A-Za-z0-9_-]+|!<[^>\s]*>|![^\s,\[\]{}]*)(?:\s+(?:#[^\r\n]*)?)*)*")
 
 
 def _past_properties(text: str, start: int, end: int) -> int:

@@ -46,7 +46,7 @@ _OTHER_OPERATORS = {
     **dict.fromkeys(("|", "||", "OR", "Or", ",", ";"), "or"),
     **dict.fromkeys(("!", "~", "NOT", "Not"), "not"),
 }
-_OTHER_COMPARISONS = {"=": "==", "===": "==", ":": "==", "!": "!=", "=>": ">=", "=<": "<=", "<>": "!=", "~=": "!="}
+_OTHER_COMPARISONS = {"=": "==", "===": "==", "=>": ">=", "=<": "<=", "<>": "!=", "~=": "!="}
 _ATTRIBUTE = re.compile(r"([A-Za-z_]\w*)(?:\[([+-]?[0-9]{1,9})\])?")
 _CLASS_NAME = re.compile(r"[\w*?]+(?:\.[\w*?]+)*")
 
@@ -220,14 +220,18 @@ def _listed(names: Collection[str]) -> str:
 
 def _explain(stop: Stop) -> Fault:
     found = stop.found
-    if stop.before in _OTHER_OPERATORS:
+    if stop.before.isalpha() and stop.before in _OTHER_OPERATORS:
         # `NOT norm`: the operator was taken for a path, and what follows does not fit
         begin = stop.after - len(stop.before)
         return Fault(f"`{stop.before}` is no operator here", begin, stop.after, f"write `{stop.before.lower()}`")
     if "PATH" in stop.expected:
         return _explain_operand(stop)
     if "KIND" in stop.expected:
-        compared = stop.text[: stop.after - len(stop.before)].rstrip()
+        begin = stop.after - len(stop.before)
+        if stop.begin == stop.after and stop.before + found in _OTHER_COMPARISONS:
+            operator = stop.before + found
+            return Fault(f"`{operator}` does not compare", begin, stop.end, f"write `{_OTHER_COMPARISONS[operator]}`")
+        compared = stop.text[:begin].rstrip()
         return stop.wanted("a dtype" if compared.endswith("dtype") else "a number")
     if "PATTERN" in stop.expected:
         function = stop.text[: stop.opened[-1]].rstrip()

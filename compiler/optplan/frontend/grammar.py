@@ -217,11 +217,13 @@ def _parse(language: Language, text: str) -> Tree[Token] | Fault:
         for token in parser.lexer_thread.lex(parser.parser_state):
             parser.feed_token(token)
             expected, before, after = parser.choices(), str(token), token.end_pos
-            if before in _CLOSING:
+            # by its kind: a lone `]` may also be a faulty path
+            kind = token.type.rpartition("__")[2]
+            if kind in ("LPAR", "LSQB"):
                 opened.append(token.start_pos)
                 if len(opened) > DEPTH:
                     return _too_deep(opened[-1], after)
-            elif before in _CLOSING.values():
+            elif kind in ("RPAR", "RSQB"):
                 opened.pop()
         tree: Tree[Token] = parser.feed_eof()
     except UnexpectedToken as error:

@@ -256,10 +256,10 @@ class _Checker:
 
     def _durations(self, chain: Then) -> None:
         """Only one phase of a chain may take what is left."""
-        phases = list(_open_phases(chain, self.phases))
-        for phase in phases[1:]:
-            cure = f"give it a duration, as in `{phase.name}(10%)`; only one phase of a chain takes what is left"
-            self._error("OP404", f"`{phase.name}` is a second phase without a duration", phase.name_span, cure)
+        for phase in list(_open_phases(chain, self.phases))[1:]:
+            name, place = ("base", phase.span) if isinstance(phase, Before) else (phase.name, phase.name_span)
+            cure = "only one phase of a chain takes what is left: give the others a duration, such as `10%`"
+            self._error("OP404", f"`{name}` is a second phase without a duration", place, cure)
 
     def _unsupported(self, operator: str, first: Policy, second: Policy) -> None:
         place = first.span
@@ -295,9 +295,11 @@ def _name_span(argument: Argument) -> Span | None:
     return span and Span(span.source, span.start, span.start + len(argument.name or ""))
 
 
-def _open_phases(policy: Policy, known: Mapping[str, PolicyType]) -> Iterator[Phase]:
-    """The phases that follow each other in `policy` and leave out their duration."""
-    if isinstance(policy, Phase):
+def _open_phases(policy: Policy, known: Mapping[str, PolicyType]) -> Iterator[Phase | Before]:
+    """What follows each other in `policy` and has no duration of its own."""
+    if isinstance(policy, Before):
+        yield policy
+    elif isinstance(policy, Phase):
         kind = known.get(policy.name)
         if kind is not None and "for" in kind.arguments and policy.argument("for") is None:
             yield policy

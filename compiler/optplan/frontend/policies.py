@@ -40,10 +40,15 @@ def parse_policy(
     Its arguments may use `names`, which `let` defines; `base` says whether a policy stood before, as in a rule's own
     schedule; `phases` are those of the catalog.
     """
-    builder = _PolicyBuilder(text, durations=True, phases=phases)
-    policy: Policy | None = build(LANGUAGE, text, collector, builder.make)
+    policy = read_policy(text, collector, phases=phases)
     if policy is None or not check_policy(policy, collector, names=names, base=base, phases=phases):
         return None
+    return policy
+
+
+def read_policy(text: Text, collector: Collector, *, phases: Collection[str]) -> Policy | None:
+    """The policy that `text` is by its grammar alone; `phases` are only the names for suggestions."""
+    policy: Policy | None = build(LANGUAGE, text, collector, _PolicyBuilder(text, durations=True, phases=phases).make)
     return policy
 
 
@@ -90,7 +95,7 @@ def _explain(stop: Stop) -> Fault:
     if "SUM" in expected or (stop.opened and "COMMA" in expected):
         return _explain_argument(stop)
     if "PHASE" in expected:
-        number = re.fullmatch(r"(?:\d+(?:\.\d*)?|\.\d+)\w*", found)
+        number = re.fullmatch(r"\.?\d[\w.+-]*", found)
         return stop.wanted("a phase", f"`hold(at={found})` keeps a value" if number else None)
     if "LPAR" in expected:
         return stop.wanted("`(`", f"write `{shown(stop.before)}(...)`")

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from optplan.source import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from optplan.source import Source
 
 Style = Literal["plain", "single", "double", "literal", "folded"]
@@ -55,30 +53,30 @@ def locate(source: Source, start: int, end: int, style: Style, value: str) -> Te
         return Text(value, source, start)
     if style in ("single", "double") and raw[1:-1] == value:
         return Text(value, source, start + 1)
-    for pairs in _readings(raw, style):
-        if "".join(char for char, _ in pairs) == value:
-            last = pairs[-1][1] + 1 if pairs else (1 if style in ("single", "double") else len(raw))
-            if style in ("single", "double"):
-                last = len(raw) - 1
-            return Text(value, source, start, (*(start + at for _, at in pairs), start + last))
-    return Text(value, source, start, tuple(min(start + k, end) for k in range(len(value) + 1)))
+    pairs = _reading(raw, style, value)
+    if "".join(char for char, _ in pairs) != value:
+        return Text(value, source, start, tuple(min(start + k, end) for k in range(len(value) + 1)))
+    last = pairs[-1][1] + 1 if pairs else len(raw)
+    if style in ("single", "double"):
+        last = len(raw) - 1
+    return Text(value, source, start, (*(start + at for _, at in pairs), start + last))
 
 
 # A reading is the decoded text as pairs of a character and its offset in the token.
 _Pairs = list[tuple[str, int]]
 
 
-def _readings(raw: str, style: Style) -> Iterator[_Pairs]:
+def _reading(raw: str, style: Style, value: str) -> _Pairs:
     if style == "plain":
-        yield _folded(raw, 0, len(raw), style)
-    elif style in ("single", "double"):
-        yield _folded(raw, 1, len(raw) - 1, style)
-    else:
-        yield from _blocks(raw, folded=style == "folded")
+        return _folded(raw, 0, len(raw), style)
+    if style in ("single", "double"):
+        return _folded(raw, 1, len(raw) - 1, style)
+    return _block(raw, value, folded=style == "folded")
 
 
 _BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _FOLD = re.compile(r"[ \t]*(?:(?:\r\n|[\r\n\x85\u2028\u2029])[ \t]*)+")
+_BLANK = re.compile(r"[ \t]+")
 _ESCAPE = re.compile(
     r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|(?:\r\n|[\r\n\x85\u2028\u2029])[ \t]*|.)", re.DOTALL
 )
@@ -119,49 +117,45 @@ def _folded(raw: str, at: int, end: int, style: Style) -> _Pairs:
             breaks = [at + found.start() for found in _BREAK.finditer(fold[0])]
             pairs += [("\n", place) for place in breaks[1:]] or [(" ", breaks[0])]
             at = fold.end()
+        elif (blank := _BLANK.match(raw, at, end)) is not None:
+            pairs += [(raw[place], place) for place in range(at, blank.end())]
+            at = blank.end()
         else:
             pairs.append((raw[at], at))
             at += 1
     return pairs
 
 
-def _blocks(raw: str, *, folded: bool) -> Iterator[_Pairs]:
-    """The readings of a literal or folded block scalar, one for each indentation that it may have."""
-    lines: list[tuple[int, int, int]] = []  # start, end without the break, end with it
+def _block(raw: str, value: str, *, folded: bool) -> _Pairs:
+    """A literal or folded block scalar, whose indentation is what the lines have more than those of `value`."""
+    lines: list[tuple[int, int, bool]] = []  # start, end without the break, whether there is one
     at = 0
     for found in _BREAK.finditer(raw):
-        lines.append((at, found.start(), found.end()))
+        lines.append((at, found.start(), True))
         at = found.end()
     if at < len(raw):
-        lines.append((at, len(raw), len(raw)))
+        lines.append((at, len(raw), False))
     header = raw[: lines[0][1]].partition("#")[0] if lines else ""
     chomp = "-" if "-" in header else "+" if "+" in header else ""
-    body = lines[1:]
-    depths = [len(line) - len(line.lstrip(" ")) for line in (raw[a:b] for a, b, _ in body) if line.strip(" ")]
-    deepest = depths[0] if depths else max((b - a for a, b, _ in body), default=0)
-    # Without an indicator the first line that is not blank tells; with one it may be less than that line has.
-    for indent in range(deepest, -1, -1):
-        yield _block(raw, body, indent, chomp, folded=folded)
-
-
-def _block(raw: str, lines: list[tuple[int, int, int]], indent: int, chomp: str, *, folded: bool) -> _Pairs:
+    first = next((line for a, b, _ in lines[1:] if (line := raw[a:b]).strip(" ")), "")
+    content = value.lstrip("\n")
+    indent = len(first) - len(first.lstrip(" ")) - (len(content) - len(content.lstrip(" ")))
     pairs: _Pairs = []
     pending: _Pairs = []  # the breaks since the last line that has text; the first is that line's own
     spaced = True  # whether that line begins with white space, or there is none yet
-    for start, end, _ in lines:
-        content = start + indent
-        if content >= end:
+    for start, end, _ in lines[1:]:
+        begin = start + max(indent, 0)
+        if begin >= end:
             pending.append(("\n", end))
             continue
-        blank = raw[content] in " \t"
+        blank = raw[begin] in " \t"
         if folded and not spaced and not blank:
             pairs += pending[1:] or [(" ", pending[0][1])]
         else:
             pairs += pending
-        pairs += [(raw[at], at) for at in range(content, end)]
+        pairs += [(raw[at], at) for at in range(begin, end)]
         pending, spaced = [("\n", end)], blank
     if not pairs:
         return pending if chomp == "+" else []
-    closed = lines[-1][1] < lines[-1][2]
-    kept = pending if closed else pending[:-1]
+    kept = pending if lines[-1][2] else pending[:-1]
     return pairs + (kept if chomp == "+" else kept[:1] if chomp == "" else [])

@@ -33,6 +33,14 @@ PLAIN = frozenset({"type", "where", "name", "use", "freeze", "optional", "schedu
 # What each of these says when it says nothing.
 _LATER = {"accumulate": (1,), "clip": ("none",), "loss_scale": ("none",)}
 
+# What to write where a required key is missing.
+_REQUIRED = {
+    "optplan": "begin with `optplan: 1`",
+    "optimizer": "say `optimizer: {type: adamw, lr: 1e-3}`",
+    "where": "say which parameters it is for; `where: all` is every one",
+    "type": "say which optimizer it is, such as `type: adamw`",
+}
+
 _TYPES = {
     "string": "a text",
     "number": "a number",
@@ -192,8 +200,8 @@ class _Shape:
         return self._nodes[path].span
 
     def _unknown_keys(self, error: ValidationError, path: Path) -> None:
-        known = list(error.schema["properties"])
-        for name in error.instance:
+        known = list(_schema(error)["properties"])
+        for name in _given(error):
             if name in known:
                 continue
             below = (*path, name)
@@ -234,24 +242,17 @@ class _Shape:
         return entry.value.text.value if entry is not None and isinstance(entry.value, Scalar) else None
 
     def _missing_keys(self, error: ValidationError, path: Path) -> None:
-        for name in error.schema["required"]:
+        for name in _schema(error)["required"]:
             below = (*path, name)
-            if name in error.instance or below in self._checked.faulty:
+            if name in _given(error) or below in self._checked.faulty:
                 continue
             if not path:
-                start = self._checked.root.span
+                owner, start = "the document", self._checked.root.span
                 span = type(start)(start.source, start.start, start.start + 1)
-                cure = {"optplan": "begin with `optplan: 1`", "optimizer": "say `optimizer: {type: adamw, lr: 1e-3}`"}[name]
-                self._collector.error("OP102", f"the document has no `{name}`", span, help=cure)
             else:
                 owner = f"rule {path[1]}" if path[0] == "rules" else f"`{path[-1]}`"
                 span = self._keys.get(path) or self._first_key(path)
-                cure = {
-                    "where": "say which parameters it is for; `where: all` is every one",
-                    "type": "say which optimizer it is, such as `type: adamw`",
-                }.get(name)
-                self._collector.error("OP102", f"{owner} has no `{name}`", span, help=cure)
-            self._checked.faulty.add(path)
+            self._collector.error("OP102", f"{owner} has no `{name}`", span, help=_REQUIRED.get(name))
 
     def _first_key(self, path: Path) -> Span:
         node = self._nodes[path]
@@ -282,8 +283,9 @@ class _Shape:
             message = f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
             self._collector.error("OP105", message, span, help=suggestion(str(value), known, f"there are {_listed(known)}"))
             return
-        words = [word for word in error.validator_value if word is not None] if error.validator == "enum" else []
-        null = " or null" if error.validator == "enum" and None in error.validator_value else ""
+        allowed: list[Any] = list(_schema(error).get("enum", ()))
+        words = [word for word in allowed if word is not None]
+        null = " or null" if None in allowed else ""
         message = f"`{key}` must be {' or '.join(f'`{word}`' for word in words)}{null}, not `{_shown(value)}`"
         code = "OP104" if isinstance(value, str) else "OP103"
         self._collector.error(code, message, span, help=suggestion(value, words) if isinstance(value, str) else None)
@@ -292,14 +294,14 @@ class _Shape:
         if path in self._checked.faulty:
             return
         name = _name(path)
-        expects = self._expects(path) or _types(error.schema.get("type", ()))
+        expects = self._expects(path) or _types(_schema(error).get("type", ()))
         value = _shown(error.instance)
         span = self._span(path) if path else None
         cure = None
         if isinstance(error.instance, str) and "true or false" in expects:
             word = error.instance.lower()
             cure = "YAML 1.2 knows only `true` and `false`" if word in {"yes", "no", "on", "off", "y", "n"} else None
-        elif isinstance(error.instance, str) and _types(error.schema.get("type", ())).endswith("number"):
+        elif isinstance(error.instance, str) and _types(_schema(error).get("type", ())).endswith("number"):
             cure = "a plain number stands here, without quotes"
         elif error.instance is None:
             cure = "leave the key out, or give it a value"
@@ -335,6 +337,18 @@ def _validator() -> Validator:
     from optplan.catalog import schema  # noqa: PLC0415 - as above
 
     return Draft202012Validator(schema())
+
+
+def _schema(error: ValidationError) -> dict[str, Any]:
+    """The part of the schema that was not met."""
+    part: Any = error.schema
+    return dict(part)
+
+
+def _given(error: ValidationError) -> dict[str, Any]:
+    """The mapping that a finding about keys is about."""
+    given: Any = error.instance
+    return dict(given)
 
 
 def _patterns(node: Sequence) -> bool:

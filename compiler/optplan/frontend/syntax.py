@@ -24,6 +24,10 @@ Unreadable = Literal["alias", "anchor", "tag", "collection", "split"]
 UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
+_LONGEST_KEY = 100  # that a message repeats
+_BREAK = re.compile(r"[\r\n\x85\u2028\u2029]")
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """What the parser said: `problem` at offset `at`, `context` at offset `since`, in its own words."""
@@ -156,7 +160,7 @@ def written_properly(span: Span) -> str | None:
         return None
     line, column = span.source.position(span.start)
     before = span.source.line(line)[: column - 1]
-    key = re.search(r"""([^\s,{}"'-][^\s,{}"']*:)[ \t]+(?:&\S+[ \t]+)?$""", before)
+    key = re.search(r"""([^\s,{}"'-][^\s,{}"']*:)[ \t]+(?:&\S+[ \t]+)?$""", before[-_LONGEST_KEY:])
     return f"`{key[1]} {as_quoted(text)}`" if key else f"`{as_quoted(text)}`"
 
 
@@ -191,8 +195,10 @@ def _word_end(text: str, start: int, *, inside: bool) -> int:
 
 def _line_end(text: str, start: int) -> int:
     """The end of the line of `start`, without a comment and white space."""
-    found = re.compile(r"[ \t]+#|[ \t]*(?=[\r\n\x85\u2028\u2029]|\Z)").search(text, start)
-    return found.start() if found else len(text)
+    found = _BREAK.search(text, start)
+    end = found.start() if found else len(text)
+    comment = re.compile(r"[ \t]#").search(text, start, end)
+    return _trimmed(text, start, comment.start() if comment else end)
 
 
 def _trimmed(text: str, start: int, end: int) -> int:

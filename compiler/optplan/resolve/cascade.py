@@ -8,71 +8,29 @@ that gave it, and the history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from optplan.config import Constant, Listing
-from optplan.diagnostics import suggestion
 from optplan.resolve.plan import Touch
-from optplan.resolve.value import EvaluationError, Scope, evaluate, parts, reads
+from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare, written
+from optplan.resolve.ties import contradictions
+from optplan.resolve.value import EvaluationError, Scope, evaluate, reads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from optplan.catalog import Catalog, OptimizerType
-    from optplan.config import Assignment, Config, Option, Optimizer, Rule, Scheduled, Value
+    from optplan.config import Config, Option, Optimizer, Rule, Scheduled, Value
     from optplan.diagnostics import Collector
     from optplan.resolve.curve import Curve
-    from optplan.resolve.plan import Curves, Options, Setting, Settings
+    from optplan.resolve.plan import Setting
     from optplan.resolve.schedule import Resolver
     from optplan.resolve.select import Atoms, Point
+    from optplan.resolve.sheet import Step
     from optplan.resolve.value import Attributes
     from optplan.source import Span
 
-    Key = tuple[str, int | None]
-
 _ATTRIBUTES = ("ndim", "numel", "fan_in", "fan_out", "layer", "shape")
-
-
-class Outcome(NamedTuple):
-    """What the cascade gives; `treatment` is None for a parameter that stays out.
-
-    `treatment` is what parameters must share to share a group; `givers` are the rules that gave one of its values.
-    """
-
-    treatment: Treated | None
-    givers: tuple[int, ...]
-    chooser: int | None
-    rules: tuple[int, ...]
-    history: tuple[Touch, ...]
-
-
-class Treated(NamedTuple):
-    """Optimizer, values, curves and options."""
-
-    optimizer: str
-    values: Settings
-    curves: Curves
-    options: Options
-
-
-@dataclass(slots=True)
-class _Sheet:
-    """The working copy while one case is settled: values, and for each the rules that gave it."""
-
-    type: OptimizerType
-    values: dict[str, Setting] = field(default_factory=dict)
-    curves: dict[Key, Curve] = field(default_factory=dict)
-    options: dict[tuple[str, str], Setting] = field(default_factory=dict)
-    givers: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
-    steps: dict[tuple[str, ...], list[tuple[int, object]]] = field(default_factory=dict)
-    history: list[Touch] = field(default_factory=list)
-
-    def gave(self, rule: int, key: tuple[str, ...], value: object, *, onto: bool) -> None:
-        """Note that `rule` set `key` to `value`; `onto` what stood there, so that the earlier givers stay."""
-        earlier = self.givers.get(key, [])
-        self.givers[key] = [*earlier, rule] if onto else [rule]
-        self.steps.setdefault(key, []).append((rule, value))
 
 
 class Cascade:
@@ -101,6 +59,19 @@ class Cascade:
         self.took: dict[tuple[int, str], bool] = {}
         self.effective: set[int] = set()
         self._optimizers = {"optimizer": config.optimizer, **config.optimizers}
+        self._labels = [rule.label for rule in config.rules]
+        self._steps = [[prepare(assignment) for assignment in rule.settings] for rule in config.rules]
+        self._starts = {
+            name: [prepare(assignment) for assignment in optimizer.settings]
+            for name, optimizer in self._optimizers.items()
+        }
+        self._rule_reads = [
+            frozenset[str]().union(*(reads(assignment.value) for assignment in rule.settings)) for rule in config.rules
+        ]
+        self._optimizer_reads = {
+            name: frozenset[str]().union(*(reads(assignment.value) for assignment in optimizer.settings))
+            for name, optimizer in self._optimizers.items()
+        }
 
     def matched(self, mask: int) -> int:
         """The rules, as bits, whose filters hold for a mask of atoms."""
@@ -130,9 +101,8 @@ class Cascade:
     def _asked(self, matched: int) -> tuple[str, ...]:
         """The attributes that the rules in `matched`, and the optimizer that they choose, read."""
         rules = self._rules(matched)
-        nodes = [assignment.value for _, rule in rules for assignment in rule.settings]
-        nodes += [assignment.value for assignment in self._chosen(rules)[0].settings]
-        found = frozenset[str]().union(*map(reads, nodes))
+        chosen = self._optimizer_reads[self._chosen(rules)[0].name]
+        found = chosen.union(*(self._rule_reads[number] for number, _ in rules))
         return tuple(name for name in _ATTRIBUTES if name in found)
 
     def _rules(self, matched: int) -> list[tuple[int, Rule]]:
@@ -150,51 +120,51 @@ class Cascade:
         rules = self._rules(matched)
         numbers = tuple(number for number, _ in rules)
         optimizer, chooser = self._chosen(rules)
-        sheet = _Sheet(self._catalog.optimizers[optimizer.type])
+        sheet = Sheet(self._catalog.optimizers[optimizer.type])
         trained = self._frozen(rules, point, sheet)
         if not trained:
             self._contradictions(sheet, point, name)
             self.effective.update(sheet.givers.get(("freeze",), ()))
             return Outcome(None, (), None, numbers, tuple(sheet.history))
-        self._chooses(rules, optimizer, chooser, sheet)
+        self._chooses(rules, chooser, sheet)
         self._start(optimizer, point.attributes, sheet, name)
         for number, rule in rules:
             self._left_behind(number, rule, chooser, optimizer)
-            for assignment in rule.settings:
-                self._assign(number, rule, assignment, point.attributes, sheet, name)
+            for step in self._steps[number]:
+                self._assign(number, step, point.attributes, sheet, name)
             for option in rule.options:
                 self._option(number, rule, option, sheet)
         self._schedule(rules, sheet, name)
         self._contradictions(sheet, point, name)
         for key, message in sheet.type.check_together(sheet.values):
             self._blame(key, message, sheet, optimizer, name)
-        givers = {number for each in sheet.givers.values() for number in each}
-        self.effective |= givers
-        if chooser is not None and optimizer is self._config.optimizer:
-            givers.discard(chooser)
+        self.effective.update(number for each in sheet.givers.values() for number in each)
+        # A group is named by what gave its values: that it is trained is none, nor that it stays with the main optimizer.
+        silent = {("freeze",), ("use",)} if optimizer is self._config.optimizer else {("freeze",)}
+        givers = {number for key, each in sheet.givers.items() if key not in silent for number in each}
         options: dict[str, list[tuple[str, Setting]]] = {}
         for (target, option_name), value in sorted(sheet.options.items()):
             options.setdefault(target, []).append((option_name, value))
         treated = Treated(
             sheet.type.name,
             tuple(sheet.values.items()),
-            tuple(sorted((_written(key), curve) for key, curve in sheet.curves.items())),
+            tuple(sorted((written(key), curve) for key, curve in sheet.curves.items())),
             tuple((target, tuple(each)) for target, each in options.items()),
         )
         return Outcome(treated, tuple(sorted(givers)), chooser, numbers, tuple(sheet.history))
 
     # Which optimizer, and whether at all
 
-    def _frozen(self, rules: list[tuple[int, Rule]], point: Point, sheet: _Sheet) -> bool:
+    def _frozen(self, rules: list[tuple[int, Rule]], point: Point, sheet: Sheet) -> bool:
         trained = point.trainable
         for number, rule in rules:
             if rule.freeze is not None:
-                sheet.history.append(_touch("freeze", not trained, rule.freeze, rule, rule.span))
+                sheet.history.append(_touch("freeze", not trained, rule.freeze, rule, rule.freeze_span or rule.span))
                 sheet.gave(number, ("freeze",), rule.freeze, onto=False)
                 trained = not rule.freeze
         return trained
 
-    def _chooses(self, rules: list[tuple[int, Rule]], chosen: Optimizer, chooser: int | None, sheet: _Sheet) -> None:
+    def _chooses(self, rules: list[tuple[int, Rule]], chooser: int | None, sheet: Sheet) -> None:
         current = self._config.optimizer.name
         for number, rule in rules:
             if rule.use is not None:
@@ -203,17 +173,15 @@ class Cascade:
                 sheet.steps.setdefault(("use",), []).append((number, rule.use))
         if chooser is not None:
             sheet.givers["use",] = [chooser]
-        del chosen
 
-    def _start(self, optimizer: Optimizer, attributes: Attributes, sheet: _Sheet, name: str) -> None:
+    def _start(self, optimizer: Optimizer, attributes: Attributes, sheet: Sheet, name: str) -> None:
         """The optimizer's own settings and options, and PyTorch's defaults for the rest."""
         sheet.values.update(sheet.type.defaults)
-        for assignment in optimizer.settings:
-            before = _current(sheet, assignment)
-            value = self._value(assignment, attributes, None, sheet, name)
-            _put(sheet, assignment, value)
-            place = _place(assignment.key_span or assignment.span)
-            sheet.history.append(Touch(assignment.name, before, value, optimizer.name, *place))
+        for step in self._starts[optimizer.name]:
+            before = sheet.current(step)
+            value = self._value(step, attributes, None, sheet, name)
+            sheet.put(step, value)
+            sheet.history.append(Touch(step.name, before, value, optimizer.name, *step.place))
         for option in (*self._config.options, *optimizer.options):
             if option.target in self._targets and option.name in self._taken(sheet.type, option.target):
                 sheet.options[option.target, option.name] = option.value
@@ -236,35 +204,29 @@ class Cascade:
 
     # Values
 
-    def _assign(
-        self, number: int, rule: Rule, assignment: Assignment, attributes: Attributes, sheet: _Sheet, name: str
-    ) -> None:
-        place = _place(assignment.key_span or assignment.span)
-        taken = (number, assignment.name)
-        setting = sheet.type.setting(assignment.name)
-        if setting is None:
-            self.took.setdefault(taken, False)
-            note = f"left out: `{sheet.type.name}` has no `{assignment.name}`"
-            sheet.history.append(Touch(assignment.name, None, None, rule.label, *place, note))
+    def _assign(self, number: int, step: Step, attributes: Attributes, sheet: Sheet, name: str) -> None:
+        label = self._labels[number]
+        if sheet.type.setting(step.name) is None:
+            self.took.setdefault((number, step.name), False)
+            note = f"left out: `{sheet.type.name}` has no `{step.name}`"
+            sheet.history.append(Touch(step.name, None, None, label, *step.place, note))
             return
-        self.took[taken] = True
-        before = _current(sheet, assignment)
-        value = self._value(assignment, attributes, before, sheet, name)
-        _put(sheet, assignment, value)
-        sheet.history.append(Touch(assignment.name, before, value, rule.label, *place))
-        onto = "base" in reads(assignment.value)
-        if assignment.index is None:
-            for key in [key for key in sheet.givers if key[0] == assignment.key and key[1:]]:
+        self.took[number, step.name] = True
+        before = sheet.current(step)
+        value = self._value(step, attributes, before, sheet, name)
+        sheet.put(step, value)
+        sheet.history.append(Touch(step.name, before, value, label, *step.place))
+        if step.index is None:
+            for key in [key for key in sheet.givers if key[0] == step.key and key[1:]]:
                 del sheet.givers[key]
-            sheet.gave(number, (assignment.key,), value, onto=onto)
-        else:
-            sheet.gave(number, (assignment.key, str(assignment.index)), value, onto=onto)
+        sheet.gave(number, step.giver, value, onto=step.onto)
 
-    def _value(
-        self, assignment: Assignment, attributes: Attributes, before: Setting, sheet: _Sheet, name: str
-    ) -> Setting:
+    def _value(self, step: Step, attributes: Attributes, before: Setting, sheet: Sheet, name: str) -> Setting:
         """The value of an assignment in its setting's own type; what it cannot be is reported and replaced."""
-        setting = sheet.type.setting(assignment.name)
+        if sheet.type.name in step.known:
+            return step.known[sheet.type.name]
+        assignment = step.assignment
+        setting = sheet.type.setting(step.name)
         if setting is None:
             raise AssertionError(assignment)  # asked before
         try:
@@ -276,9 +238,12 @@ class Cascade:
         wrong = setting.check(value)
         if wrong is not None:
             shown = "null" if value is None else value
-            self._tell("OP305", f"`{assignment.name}` {wrong}, and is {shown} for `{name}`", assignment.value.span)
+            self._tell("OP305", f"`{step.name}` {wrong}, and is {shown} for `{name}`", assignment.value.span)
             return setting.default if before is None else before
-        return setting.cast(value)
+        cast = setting.cast(value)
+        if step.constant:
+            step.known[sheet.type.name] = cast
+        return cast
 
     def _evaluated(self, node: Value, attributes: Attributes, before: Setting) -> Setting:
         match node:
@@ -293,7 +258,7 @@ class Cascade:
 
     # Options
 
-    def _option(self, number: int, rule: Rule, option: Option, sheet: _Sheet) -> None:
+    def _option(self, number: int, rule: Rule, option: Option, sheet: Sheet) -> None:
         if option.target not in self._targets:
             return
         written = f"{option.target}.{option.name}"
@@ -301,10 +266,10 @@ class Cascade:
         if option.name not in self._taken(sheet.type, option.target):
             self.took.setdefault((number, written), False)
             note = f"left out: `{sheet.type.name}` has no `{option.name}`"
-            sheet.history.append(Touch(written, None, None, rule.label, *_place(option.span), note))
+            sheet.history.append(Touch(written, None, None, rule.label, *place_of(option.span), note))
             return
         self.took[number, written] = True
-        sheet.history.append(Touch(written, sheet.options.get(key), option.value, rule.label, *_place(option.span)))
+        sheet.history.append(Touch(written, sheet.options.get(key), option.value, rule.label, *place_of(option.span)))
         sheet.options[key] = option.value
         sheet.gave(number, (written, "option"), option.value, onto=False)
 
@@ -314,12 +279,12 @@ class Cascade:
 
     # Schedules
 
-    def _schedule(self, rules: list[tuple[int, Rule]], sheet: _Sheet, name: str) -> None:
+    def _schedule(self, rules: list[tuple[int, Rule]], sheet: Sheet, name: str) -> None:
         for scheduled in self._config.schedule:
             if sheet.type.setting(scheduled.name) is None:
                 continue
             # Nothing raises what is 0 but a rule's own policy.
-            if _own(sheet, scheduled):
+            if sheet.own(scheduled):
                 self._put_curve(scheduled, None, "schedule", sheet, name)
         for number, rule in rules:
             for scheduled in rule.schedule:
@@ -327,16 +292,16 @@ class Cascade:
                 if sheet.type.setting(scheduled.name) is None:
                     self.took.setdefault((number, written), False)
                     note = f"left out: `{sheet.type.name}` has no `{scheduled.name}`"
-                    place = _place(scheduled.key_span or scheduled.span)
+                    place = place_of(scheduled.key_span or scheduled.span)
                     sheet.history.append(Touch(written, None, None, rule.label, *place, note))
                     continue
                 self.took[number, written] = True
                 before = sheet.curves.get((scheduled.key, scheduled.index))
                 self._put_curve(scheduled, before, rule.label, sheet, name)
-                onto = "base" in str(scheduled.policy)
+                onto = builds_on(scheduled.policy)
                 sheet.gave(number, ("schedule", scheduled.name), str(scheduled.policy), onto=onto)
 
-    def _put_curve(self, scheduled: Scheduled, before: Curve | None, rule: str, sheet: _Sheet, name: str) -> None:
+    def _put_curve(self, scheduled: Scheduled, before: Curve | None, rule: str, sheet: Sheet, name: str) -> None:
         key = (scheduled.key, scheduled.index)
         cached = self._curves.get((id(scheduled), id(before)))
         if cached is None:
@@ -345,7 +310,7 @@ class Cascade:
             cached = self._curves[id(scheduled), id(before)] = (curve, before, scheduled)
         curve = cached[0]
         was = None if before is None else str(before)
-        place = _place(scheduled.key_span or scheduled.span)
+        place = place_of(scheduled.key_span or scheduled.span)
         sheet.history.append(Touch(f"schedule.{scheduled.name}", was, str(scheduled.policy), rule, *place))
         if curve is None or curve.neutral:
             sheet.curves.pop(key, None)
@@ -353,9 +318,9 @@ class Cascade:
         sheet.curves[key] = curve
         self._check_curve(scheduled, curve, sheet, name)
 
-    def _check_curve(self, scheduled: Scheduled, curve: Curve, sheet: _Sheet, name: str) -> None:
+    def _check_curve(self, scheduled: Scheduled, curve: Curve, sheet: Sheet, name: str) -> None:
         """Report values out of the setting's range, and a floor above the value that it is a floor of."""
-        setting, own = sheet.type.setting(scheduled.name), _own(sheet, scheduled)
+        setting, own = sheet.type.setting(scheduled.name), sheet.own(scheduled)
         if setting is None:
             return
         for value in curve.extremes(own):
@@ -374,38 +339,21 @@ class Cascade:
                 severity="warning",
             )
 
-    # Contradictions
-
-    def _contradictions(self, sheet: _Sheet, point: Point, name: str) -> None:
-        """Report rules that give a tied parameter different values through different names."""
-        if not point.under:
-            return
-        every = frozenset(range(len(point.under)))
+    def _contradictions(self, sheet: Sheet, point: Point, name: str) -> None:
+        """Report rules that give a tied parameter different values through different names (OP207)."""
         rules = self._config.rules
-        for key, steps in sheet.steps.items():
-            last, final = steps[-1]
-            through = self._through(last, point) or every
-            for number, value in steps[:-1]:
-                earlier = self._through(number, point) or every
-                if value != final and not (through & earlier):
-                    written = _written((key[0], int(key[1]) if key[1:] and key[1].isdigit() else None))
-                    if key[0] == "schedule":
-                        written = f"schedule.{key[1]}"
-                    self._tell(
-                        "OP207",
-                        f"the rules `{rules[number].label}` and `{rules[last].label}` contradict each other about "
-                        f"`{written}` of the tied parameter `{name}`, which each matches under another name",
-                        rules[last].where_span or rules[last].span,
-                        "settle it by a later rule, such as `where: tied`, or name the parameter in both",
-                    )
-
-    def _through(self, number: int, point: Point) -> frozenset[int]:
-        """The names under which alone the rule matches."""
-        return frozenset(place for place, mask in enumerate(point.under) if self.matched(mask) >> number & 1)
+        for key, earlier, deciding in contradictions(sheet, point, self.matched):
+            self._tell(
+                "OP207",
+                f"the rules `{rules[earlier].label}` and `{rules[deciding].label}` contradict each other about "
+                f"`{key}` of the tied parameter `{name}`, which each matches under another name",
+                rules[deciding].where_span or rules[deciding].span,
+                "settle it by a later rule, such as `where: tied`, or name the parameter in both",
+            )
 
     # Faults
 
-    def _blame(self, key: str, message: str, sheet: _Sheet, optimizer: Optimizer, name: str) -> None:
+    def _blame(self, key: str, message: str, sheet: Sheet, optimizer: Optimizer, name: str) -> None:
         """Report settings that exclude each other at the rule that set the one to blame, else at the optimizer."""
         givers = sheet.givers.get((key,))
         rule: Rule | Optimizer = self._config.rules[givers[-1]] if givers else optimizer
@@ -428,40 +376,5 @@ class Cascade:
             self._collector.error(code, message, span, help=help, severity="warning" if severity == "warning" else "error")
 
 
-def _own(sheet: _Sheet, scheduled: Scheduled) -> float:
-    value = sheet.values.get(scheduled.key)
-    if scheduled.index is not None and isinstance(value, tuple):
-        value = value[scheduled.index]
-    return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _current(sheet: _Sheet, assignment: Assignment) -> Setting:
-    value = sheet.values.get(assignment.key)
-    if assignment.index is None:
-        return value
-    return value[assignment.index] if isinstance(value, tuple) and assignment.index < len(value) else None
-
-
-def _put(sheet: _Sheet, assignment: Assignment, value: Setting) -> None:
-    if assignment.index is None:
-        sheet.values[assignment.key] = value
-        return
-    whole = sheet.values.get(assignment.key)
-    if isinstance(whole, tuple):
-        sheet.values[assignment.key] = (*whole[: assignment.index], value, *whole[assignment.index + 1 :])
-
-
 def _touch(key: str, before: Setting, after: Setting, rule: Rule, span: Span | None) -> Touch:
-    return Touch(key, before, after, rule.label, *_place(span))
-
-
-def _place(span: Span | None) -> tuple[str, int, int]:
-    if span is None:
-        return "", 0, 0
-    return span.source.name, *span.source.position(span.start)
-
-
-def _written(key: tuple[str, int | None]) -> str:
-    return key[0] if key[1] is None else f"{key[0]}[{key[1]}]"
-
-
+    return Touch(key, before, after, rule.label, *place_of(span))

@@ -22,75 +22,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, fields
 from math import ceil, cos, floor, pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from optplan.resolve.level import Bound, Last, Level
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """`ratio * base + absolute`; one of the two is 0 in what people write."""
-
-    ratio: float = 0.0
-    absolute: float = 0.0
-
-    def at(self, base: float) -> float:
-        """The number it is for a parameter whose own value is `base`."""
-        if not self.absolute:
-            return self.ratio * base
-        return self.ratio * base + self.absolute if self.ratio else self.absolute
-
-    @property
-    def relative(self) -> bool:
-        """Whether it is a multiple of `base`."""
-        return not self.absolute
-
-    def __str__(self) -> str:
-        if self.relative:
-            return f"{self.ratio:g}x"
-        return f"{self.ratio:g}x + {self.absolute:g}" if self.ratio else f"{self.absolute:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The smaller (`min`) or greater (`max`) of two or more levels: a floor such as `max(0.1x, 1e-6)`."""
-
-    function: str
-    levels: tuple[AnyLevel, ...]
-
-    def at(self, base: float) -> float:
-        """The number it is for a parameter whose own value is `base`."""
-        values = [level.at(base) for level in self.levels]
-        return min(values) if self.function == "min" else max(values)
-
-    @property
-    def relative(self) -> bool:
-        """Whether it is a multiple of `base`; own values are not negative."""
-        return all(level.relative for level in self.levels)
-
-    def __str__(self) -> str:
-        return f"{self.function}({', '.join(map(str, self.levels))})"
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """The level at which `curve` ends, or where it stands just before its update `at`: where a next phase begins."""
-
-    curve: Curve
-    at_update: float | None
-
-    def at(self, base: float) -> float:
-        """The number it is for a parameter whose own value is `base`."""
-        return self.curve.before(self.at_update, base)
-
-    @property
-    def relative(self) -> bool:
-        """Whether it is a multiple of `base`."""
-        return self.curve.relative
-
-    def __str__(self) -> str:
-        return "current"
-
-
-AnyLevel = Level | Bound | Last
+if TYPE_CHECKING:
+    from optplan.resolve.level import AnyLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +157,8 @@ class Ramp(_Shape):
             case "cosine":
                 return b + (a - b) * (1.0 + cos(pi * w)) / 2.0
             case "exp":
-                return a * (b / a) ** w if a else 0.0
+                value: float = a * (b / a) ** w if a else 0.0
+                return value
             case _:
                 return a + (b - a) * w
 

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from optplan.catalog import Catalog
     from optplan.config import Config
     from optplan.diagnostics import Collector
-    from optplan.resolve.cascade import Outcome, Treated
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.network import Network
     from optplan.resolve.select import Selection
+    from optplan.resolve.sheet import Outcome, Treated
+    from optplan.source import Span
 
 P = TypeVar("P", bound=Plan)
 
@@ -99,13 +100,13 @@ def _assemble(
         group_at.append(group)
         size_at.append(prod(point.attributes.shape))
     appends = [each.append for each in members]
-    for name, point in zip(network.names, selection.point_of, strict=True):
-        group = group_at[point]
+    for name, at in zip(network.names, selection.point_of, strict=True):
+        group = group_at[at]
         if group >= 0:
             appends[group](name)
-    for point, count in Counter(selection.point_of).items():
-        if group_at[point] >= 0:
-            sizes[group_at[point]] += count * size_at[point]
+    for at, count in Counter(selection.point_of).items():
+        if group_at[at] >= 0:
+            sizes[group_at[at]] += count * size_at[at]
     names = _names(config, selection, outcomes, group_at, len(members))
     choosers: dict[int, int | None] = {}
     for outcome, group in made:
@@ -119,18 +120,14 @@ def _assemble(
             treated.options,
             tuple(members[number]),
             sizes[number],
-            choosers[number],
+            _place_of_choice(choosers[number], config),
         )
         for treated, number in numbers.items()
     )
     stays = [group < 0 for group in group_at]
     was = [point.trainable for point in selection.points]
-    frozen = tuple(
-        name for name, point in zip(network.names, selection.point_of, strict=True) if stays[point] and was[point]
-    ) if any(out and trained for out, trained in zip(stays, was, strict=True)) else ()
-    thawed = tuple(
-        name for name, point in zip(network.names, selection.point_of, strict=True) if not stays[point] and not was[point]
-    ) if not all(out or trained for out, trained in zip(stays, was, strict=True)) else ()
+    out = frozenset(at for at, each in enumerate(stays) if each and was[at])
+    taken_in = frozenset(at for at, each in enumerate(stays) if not each and not was[at])
     return kind(
         network.target,
         groups,
@@ -139,12 +136,19 @@ def _assemble(
         network.shapes,
         tuple([case_at[point] for point in selection.point_of]),
         {alias.name: network.names[index] for index, each in network.aliases.items() for alias in each},
-        frozen,
-        thawed,
+        _named(network, selection, out),
+        _named(network, selection, taken_in),
         _origins(config),
         horizon,
         collector.diagnostics,
     )
+
+
+def _named(network: Network, selection: Selection, points: frozenset[int]) -> tuple[str, ...]:
+    """The parameters at `points`."""
+    if not points:
+        return ()
+    return tuple(name for name, at in zip(network.names, selection.point_of, strict=True) if at in points)
 
 
 def _names(
@@ -176,16 +180,23 @@ def _names(
     return names
 
 
+def _place_of_choice(chooser: int | None, config: Config) -> int:
+    """The place in the plan's origins of the rule that chose an optimizer, or of the main one."""
+    return len(config.rules) if chooser is None else chooser
+
+
 def _origins(config: Config) -> tuple[Origin, ...]:
-    origins = []
-    for rule in config.rules:
-        span = rule.where_span or rule.span
-        if span is None:
-            origins.append(Origin(rule.label, "", 0, 0, 0, 0, str(rule.where)))
-            continue
-        start, end = span.source.position(span.start), span.source.position(span.end)
-        origins.append(Origin(rule.label, span.source.name, *start, *end, span.source.line(start[0])))
-    return tuple(origins)
+    """Where the rules stand, in file order, and last the main optimizer."""
+    places = [(rule.label, rule.where_span or rule.span, str(rule.where)) for rule in config.rules]
+    places.append(("optimizer", config.optimizer.span, config.optimizer.type))
+    return tuple(_origin(*place) for place in places)
+
+
+def _origin(label: str, span: Span | None, text: str) -> Origin:
+    if span is None:
+        return Origin(label, "", 0, 0, 0, 0, text)
+    start, end = span.source.position(span.start), span.source.position(span.end)
+    return Origin(label, span.source.name, *start, *end, span.source.line(start[0]))
 
 
 # What is to be said
@@ -219,9 +230,9 @@ def _report(
     matched = [0] * len(config.rules)
     trained = [0] * len(config.rules)
     for number, outcome in enumerate(outcomes):
-        for rule in outcome.rules:
-            matched[rule] += counts[number]
-            trained[rule] += counts[number] * (outcome.treatment is not None or selection.points[number].trainable)
+        for matching in outcome.rules:
+            matched[matching] += counts[number]
+            trained[matching] += counts[number] * (outcome.treatment is not None or selection.points[number].trainable)
     for number, rule in enumerate(config.rules):
         if not matched[number]:
             if not rule.optional:

@@ -7,13 +7,17 @@ name.  Columns rather than objects: a plan for 100 000 parameters must not cost 
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+FORMAT = "optplan.params/1"
 
 Shape = tuple[int, ...]
 
@@ -135,6 +139,85 @@ class Network:
             names.append(f"{above}.{segment}" if above and segment else above or segment)
         return names
 
+    def to_data(self) -> dict[str, Any]:
+        """The network as JSON data, in the format `optplan.params/1`: what a manifest holds.
+
+        A row leaves out what is usual: a `local` that the parameter's and its module's name tell, `trainable` where it
+        is true, no `aliases`, no `native`.
+        """
+        modules = self.module_names()
+        head: dict[str, Any] = {"format": FORMAT, "target": self.target}
+        if not self.modules_known:
+            head["modules_known"] = False
+        return head | {
+            "kinds": [_kind_data(kind) for kind in self.kinds],
+            "modules": [
+                {"in": parent, "name": segment, "kind": kind}
+                for parent, segment, kind in zip(self.parents, self.segments, self.module_kinds, strict=True)
+            ],
+            "parameters": [self._parameter_data(index, modules) for index in range(len(self.names))],
+        }
+
+    def _parameter_data(self, index: int, modules: list[str]) -> dict[str, Any]:
+        row = _name_data(self.names[index], self.owners[index], self.locals[index], modules)
+        row |= {"shape": list(self.shapes[index]), "dtype": self.dtypes[index]}
+        if not self.trainable[index]:
+            row["trainable"] = False
+        if index in self.natives:
+            row["native"] = self.natives[index]
+        if index in self.aliases:
+            row["aliases"] = [_name_data(each.name, each.owner, each.local, modules) for each in self.aliases[index]]
+        return row
+
+    def to_json(self) -> str:
+        """The manifest of the network: a line for each kind, module and parameter."""
+        parts = []
+        for key, value in self.to_data().items():
+            text = json.dumps(value, ensure_ascii=False)
+            if isinstance(value, list) and value:
+                rows = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in value)
+                text = f"[\n{rows}\n ]"
+            parts.append(f' "{key}": {text}')
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the manifest to `path`, whole or not at all; `optplan.network(path)` gives an equal network.
+
+        OSError where the file cannot be written.
+        """
+        text = self.to_json()
+        final = os.path.realpath(path)
+        if os.path.exists(final) and not os.path.isfile(final):  # noqa: PTH110, PTH113 - pathlib is not needed here otherwise
+            # a pipe or a terminal is written to, not replaced
+            with open(final, "w", encoding="utf-8") as stream:  # noqa: PTH123 - as above
+                stream.write(text)
+            return
+        beside = f"{final}.{os.getpid()}.new"
+        try:
+            with open(beside, "x", encoding="utf-8") as stream:  # noqa: PTH123 - as above
+                stream.write(text)
+            os.replace(beside, final)  # noqa: PTH105 - as above
+        except BaseException:
+            if os.path.exists(beside):  # noqa: PTH110 - as above
+                os.unlink(beside)  # noqa: PTH108 - as above
+            raise
+
+
+def _kind_data(kind: Kind) -> dict[str, Any]:
+    return {
+        "classes": list(kind.classes),
+        "families": sorted(kind.families),
+        "transposed": kind.transposed,
+        "depthwise": kind.depthwise,
+        "sparse": kind.sparse,
+    }
+
+
+def _name_data(name: str, owner: int, local: str, modules: list[str]) -> dict[str, Any]:
+    above = modules[owner]
+    usual = f"{above}.{local}" if above else local
+    return {"name": name, "module": owner} | ({} if name == usual else {"local": local})
+
 
 def from_names(
     entries: Iterable[tuple[str, Shape, str]], *, target: str | None = None, tied: Iterable[tuple[str, ...]] = ()
@@ -143,21 +226,23 @@ def from_names(
 
     Of names in one tuple of `tied` the first in the list is the parameter and the others its aliases.
     """
-    first: dict[str, str] = {}
-    for names in tied:
-        first.update(dict.fromkeys(names, ""))
-    group = {name: number for number, names in enumerate(tied) for name in names}
+    group = {name: number for number, together in enumerate(tied) for name in together}
     modules: dict[str, int] = {"": 0}
     parents, segments = [-1], [""]
 
     def module(path: str) -> int:
-        if path not in modules:
-            above, _, segment = path.rpartition(".")
-            parent = module(above)
-            modules[path] = len(parents)
-            parents.append(parent)
-            segments.append(segment)
-        return modules[path]
+        # From the root down, so that a name of thousands of segments needs no stack.
+        if path in modules:
+            return modules[path]
+        above, prefix = 0, ""
+        for segment in path.split("."):
+            prefix = f"{prefix}.{segment}" if above else segment
+            if prefix not in modules:
+                modules[prefix] = len(parents)
+                parents.append(above)
+                segments.append(segment)
+            above = modules[prefix]
+        return above
 
     names: list[str] = []
     owners: list[int] = []

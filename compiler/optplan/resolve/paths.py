@@ -31,17 +31,33 @@ _Place = tuple[int, int, int | None]
 class State:
     """The places reached in all patterns; `covering` has, for each pattern that covers the name, its index or None."""
 
-    __slots__ = ("_automaton", "_next", "covering", "final", "mask", "places")
+    __slots__ = ("_after", "_always", "_automaton", "_literals", "_next", "_tests", "covering", "final", "mask")
 
     def __init__(self, automaton: Automaton, places: frozenset[_Place]) -> None:
         self._automaton = automaton
         self._next: dict[str, State] = {}
-        self.places = places
+        self._after: dict[tuple[str | None, tuple[bool | str, ...]], State] = {}
         lengths = automaton.lengths
         self.covering = {pattern: index for pattern, place, index in places if place == lengths[pattern]}
         self.mask = sum(1 << pattern for pattern in self.covering)
         # Nothing below can change a state all of whose places are at the end of their patterns.
         self.final = all(place == lengths[pattern] for pattern, place, _ in places)
+        # What a segment does is settled by which literals and which tests it satisfies: sorted out once, so that
+        # most segments, a running number say, cost a few tests and a look-up.
+        self._always: set[_Place] = set()
+        self._literals: dict[str, set[_Place]] = {}
+        self._tests: list[tuple[Callable[[str], Match], _Place]] = []
+        for place in places:
+            number, at, index = place
+            step = automaton.step_at(number, at)
+            if at == lengths[number]:
+                self._always.add(place)
+            elif step is None:
+                self._always.update(automaton.closure(place))
+            elif isinstance(step, str):
+                self._literals.setdefault(step, set()).update(automaton.closure((number, at + 1, index)))
+            else:
+                self._tests.append((step, place))
 
     def step(self, segments: str) -> State:
         """The state below, one segment down; several where they are joined by dots."""
@@ -51,8 +67,23 @@ class State:
         if found is None:
             found = self
             for segment in segments.split("."):
-                found = self._automaton.follow(found, segment)
+                found = found._follow(segment)  # noqa: SLF001 - another state of the same automaton
             self._next[segments] = found
+        return found
+
+    def _follow(self, segment: str) -> State:
+        literal = segment if segment in self._literals else None
+        results = tuple([test(segment) for test, _ in self._tests])
+        # An index of 1 is not True, though Python calls them equal: the types keep them apart.
+        key = (literal, tuple([result if result is True or result is False else str(result) for result in results]))
+        found = self._after.get(key)
+        if found is None:
+            places = self._always | self._literals.get(segment, set())
+            for result, (_, (number, at, index)) in zip(results, self._tests, strict=True):
+                if result is not False:
+                    captured = index if result is True else result
+                    places.update(self._automaton.closure((number, at + 1, captured)))
+            found = self._after[key] = self._automaton.state(places)
         return found
 
 
@@ -61,21 +92,27 @@ class Automaton:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.lengths = [len(path.segments) + (not path.anchored) for path in paths]
-        self._patterns: list[list[Callable[[str], Match] | None]] = []
+        self._patterns: list[list[str | Callable[[str], Match] | None]] = []
         for path in paths:
             steps = [None if parts is None else matcher(parts) for parts in path.segments]
             # A path that may start anywhere is one with a leading `**`.
             self._patterns.append(steps if path.anchored else [None, *steps])
         self._states: dict[frozenset[_Place], State] = {}
-        self.start = self._state({place for number in range(len(paths)) for place in self._closure((number, 0, None))})
+        self.start = self.state({place for number in range(len(paths)) for place in self.closure((number, 0, None))})
 
-    def _state(self, places: set[_Place]) -> State:
+    def state(self, places: set[_Place]) -> State:
+        """The state of these places."""
         key = frozenset(places)
         if key not in self._states:
             self._states[key] = State(self, key)
         return self._states[key]
 
-    def _closure(self, place: _Place) -> list[_Place]:
+    def step_at(self, number: int, at: int) -> str | Callable[[str], Match] | None:
+        """What pattern `number` awaits as its segment `at`: a literal, a test, or None for `**` and past its end."""
+        steps = self._patterns[number]
+        return steps[at] if at < len(steps) else None
+
+    def closure(self, place: _Place) -> list[_Place]:
         """`place`, and those beyond the `**` that it stands before, which may stand for nothing."""
         number, at, index = place
         steps, places = self._patterns[number], [place]
@@ -84,32 +121,23 @@ class Automaton:
             places.append((number, at, index))
         return places
 
-    def follow(self, state: State, segment: str) -> State:
-        """The state one segment below `state`."""
-        places: set[_Place] = set()
-        for place in state.places:
-            number, at, index = place
-            steps = self._patterns[number]
-            if at == len(steps):
-                places.add(place)
-                continue
-            match = steps[at]
-            if match is None:
-                places.update(self._closure(place))
-                continue
-            found = match(segment)
-            if found is not False:
-                captured = index if found is True else found
-                places.update(self._closure((number, at + 1, captured)))
-        return self._state(places)
+
+def matches(parts: tuple[Part, ...], segment: str) -> bool:
+    """Whether one segment of a name matches one of a pattern."""
+    test = matcher(parts)
+    return segment == test if isinstance(test, str) else test(segment) is not False
 
 
-def matcher(parts: tuple[Part, ...]) -> Callable[[str], Match]:
-    """The test of one segment: False, True, or the index that stands in it."""
+def matcher(parts: tuple[Part, ...]) -> str | Callable[[str], Match]:
+    """A literal, or the test of one segment: False, True, or the index that stands in it."""
     if all(isinstance(part, str) for part in parts):
-        return "".join(map(str, parts)).__eq__
+        return "".join(map(str, parts))
     if parts == (Any(),):
         return _anything
+    if sum(isinstance(part, Any) for part in parts) == 1 and all(isinstance(part, (str, Any)) for part in parts):
+        before, _, after = "".join("\0" if isinstance(part, Any) else str(part) for part in parts).partition("\0")
+        least = len(before) + len(after)
+        return lambda segment: len(segment) >= least and segment.startswith(before) and segment.endswith(after)
     if parts == (Index(),):
         return _index
     if len(parts) == 1 and isinstance(parts[0], Range):

@@ -52,7 +52,7 @@ class Touch(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a rule stands, and the text of its filter, for messages that come when the file may be gone."""
+    """Where a rule, or the main optimizer, stands, and the line there, for messages when the file may be gone."""
 
     rule: str
     source: str
@@ -76,8 +76,8 @@ class Case:
 class Group:
     """Parameters with one optimizer, one set of values and one set of policies.
 
-    `optimizer` is the canonical name of its type; `numel` counts elements.  `origin` is the rule that chose the
-    optimizer, None for the main one.
+    `optimizer` is the canonical name of its type; `numel` counts elements.  `origin` is the place in the plan's
+    `origins` of the rule that chose the optimizer, or of the main one.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Group:
     options: Options
     parameters: tuple[str, ...] = field(repr=False)
     numel: int = 0
-    origin: int | None = None
+    origin: int = 0
 
     @property
     def settings(self) -> dict[str, Setting]:

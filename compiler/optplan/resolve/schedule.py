@@ -7,14 +7,13 @@ rule's policy is the curve that stood before.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from optplan.config import Before, Binary, Call, Listing, Name, Negative, Number, PerEpoch, Phase, Quantity, Ratio, Then
-from optplan.resolve.curve import Bound, Chain, Epochs, Hold, Last, Level, Poly, Ramp, Stairs, Steps
-from optplan.resolve.horizon import amount, exact
+from optplan.config import Before, Binary, Call, Listing, Name, Negative, PerEpoch, Phase, Ratio, Then
+from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp, Stairs, Steps
+from optplan.resolve.duration import Clock, Counter, Faults, PolicyFaultError, shown
+from optplan.resolve.level import Bound, Last, Level
 from optplan.resolve.value import EvaluationError, Scope, evaluate, reads
 
 if TYPE_CHECKING:
@@ -22,49 +21,14 @@ if TYPE_CHECKING:
 
     from optplan.config import Argument, Policy, Value
     from optplan.diagnostics import Collector
-    from optplan.resolve.curve import AnyLevel, Curve
+    from optplan.resolve.curve import Curve
     from optplan.resolve.horizon import Horizon
+    from optplan.resolve.level import AnyLevel
 
 # Phases that last for ever unless told otherwise; every other one needs a duration or takes what is left.
 _ENDLESS = frozenset({"hold", "step", "multistep"})
 
 _ONE = Level(ratio=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """The unit in which a policy counts, updates or epochs of the run.
-
-    `whole` is how many of them the run has, which is what a percentage is taken of; `given` is what an enclosing
-    phase leaves to this policy, where it is one of several.
-    """
-
-    horizon: Horizon
-    per_epoch: bool = False
-    given: Fraction | None = None
-
-    @property
-    def whole(self) -> Fraction | None:
-        total = self.horizon.epochs if self.per_epoch else self.horizon.steps
-        return None if total is None else exact(total)
-
-    @property
-    def available(self) -> Fraction | None:
-        return self.whole if self.given is None else self.given
-
-    @property
-    def epoch(self) -> Fraction | None:
-        if self.per_epoch:
-            return Fraction(1)
-        return None if self.horizon.steps_per_epoch is None else exact(self.horizon.steps_per_epoch)
-
-    @property
-    def noun(self) -> str:
-        return "epochs" if self.per_epoch else "updates"
-
-
-class _FaultError(Exception):
-    """A policy that cannot be resolved; what is to be said has been said."""
 
 
 class Resolver:
@@ -76,19 +40,19 @@ class Resolver:
     def __init__(self, horizon: Horizon, let: Mapping[str, int | float], collector: Collector, *, strict: bool) -> None:
         self._horizon = horizon
         self._scope = Scope(let)
-        self._collector = collector
-        self._strict = strict
+        self._faults = Faults(collector, strict=strict)
+        self._counter = Counter(let, self._faults)
 
     def resolve(self, policy: Policy, before: Curve | None = None) -> Curve | None:
         """The curve of `policy`, None if there was a fault; `before` is what `base` stands for, `hold(1x)` at first."""
         try:
-            return self._chain((policy,), _Clock(self._horizon), before or Hold(_ONE))
-        except _FaultError:
+            return self._chain((policy,), Clock(self._horizon), before or Hold(_ONE))
+        except PolicyFaultError:
             return None
 
     # Structure
 
-    def _chain(self, policies: tuple[Policy, ...], clock: _Clock, base: Curve) -> Curve:
+    def _chain(self, policies: tuple[Policy, ...], clock: Clock, base: Curve) -> Curve:
         """`policies` one after the other."""
         flat: list[Policy] = []
         for policy in policies:
@@ -112,7 +76,7 @@ class Resolver:
         return Chain(tuple(phases), tuple(float(begin) for begin in begins))
 
     def _single(
-        self, policy: Policy, duration: Fraction | None, begin: Fraction, level: AnyLevel, clock: _Clock, base: Curve
+        self, policy: Policy, duration: Fraction | None, begin: Fraction, level: AnyLevel, clock: Clock, base: Curve
     ) -> Curve:
         match policy:
             case Phase():
@@ -120,14 +84,14 @@ class Resolver:
             case Before():
                 return base
             case PerEpoch(item):
-                length = self._need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
+                length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
                 given = None if duration is None else duration / length
-                inner = self._chain((item,), _Clock(self._horizon, per_epoch=True, given=given), base)
+                inner = self._chain((item,), Clock(self._horizon, per_epoch=True, given=given), base)
                 return Epochs(inner, float(length), float(begin / length))
             case _:
                 raise AssertionError(policy)  # the front end lets nothing else through
 
-    def _durations(self, policies: list[Policy], clock: _Clock) -> list[Fraction | None]:
+    def _durations(self, policies: list[Policy], clock: Clock) -> list[Fraction | None]:
         """How long each lasts; the one that does not say takes what is left, the last one may last for ever."""
         durations = [self._duration(policy, clock) for policy in policies]
         open_ended = [place for place, duration in enumerate(durations) if duration is None]
@@ -135,7 +99,7 @@ class Resolver:
         whole = clock.available
         if len(open_ended) > 1:
             second = policies[open_ended[1]]
-            self._fault(
+            self._faults.fault(
                 "OP404", "only one phase may leave out its duration", second, "give all others one, such as `10%`"
             )
         if open_ended:
@@ -143,7 +107,7 @@ class Resolver:
             policy = policies[place]
             endless = isinstance(policy, Before) or _names(policy) <= _ENDLESS
             if place < len(policies) - 1 or not endless:
-                whole = self._need(whole, policy, f"`{_short(policy)}`, which takes what is left,", "steps")
+                whole = self._faults.need(whole, policy, f"`{_short(policy)}`, which takes what is left,", clock.key)
                 if whole <= said:
                     self._too_long(policies, durations, whole, clock)
                 durations[place] = whole - said
@@ -152,7 +116,7 @@ class Resolver:
         return durations
 
     def _too_long(
-        self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: _Clock
+        self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: Clock
     ) -> None:
         """Report phases that together are longer than the run."""
         total = Fraction(0)
@@ -161,21 +125,21 @@ class Resolver:
             if total >= whole and (duration is None or total > whole or policy is not policies[-1]):
                 what = f"`{_short(policy)}`"
                 if _names(policy) == {"warmup"} and duration is not None and duration > whole:
-                    message = f"the warm-up of {_count(duration)} {clock.noun} is longer than the horizon"
+                    message = f"the warm-up of {shown(duration)} {clock.noun} is longer than the horizon"
                 elif duration is None:
                     message = f"nothing is left of the horizon for {what}"
                 else:
-                    message = f"{what} ends at {_count(total)} {clock.noun}, after the horizon"
-                self._fault("OP404", message, policy, f"the horizon is {_count(whole)} {clock.noun}")
+                    message = f"{what} ends at {shown(total)} {clock.noun}, after the horizon"
+                self._faults.fault("OP404", message, policy, f"the horizon is {shown(whole)} {clock.noun}")
         policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
-        self._fault(
+        self._faults.fault(
             "OP404",
             f"nothing is left of the horizon for `{_short(policy)}`",
             policy,
-            f"the horizon is {_count(whole)} {clock.noun}",
+            f"the horizon is {shown(whole)} {clock.noun}",
         )
 
-    def _duration(self, policy: Policy, clock: _Clock) -> Fraction | None:
+    def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
         match policy:
             case Phase():
                 argument = policy.argument("for")
@@ -184,14 +148,14 @@ class Resolver:
                 inner = self._length(item)
                 if inner is None:
                     return None
-                length = self._need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
+                length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
                 return inner * length
             case _:
                 return None
 
     def _length(self, item: Policy) -> Fraction | None:
         """How many epochs a policy under `per epoch` lasts."""
-        clock = _Clock(self._horizon, per_epoch=True)
+        clock = Clock(self._horizon, per_epoch=True)
         items = item.items if isinstance(item, Then) else (item,)
         durations = [self._duration(part, clock) for part in items]
         if any(duration is None for duration in durations):
@@ -200,7 +164,7 @@ class Resolver:
 
     # Phases
 
-    def _phase(self, phase: Phase, duration: Fraction | None, level: AnyLevel, clock: _Clock) -> Curve:
+    def _phase(self, phase: Phase, duration: Fraction | None, level: AnyLevel, clock: Clock) -> Curve:
         origin = self._level(phase, "from", level)
         lasting = None if duration is None else float(duration)
         match phase.name:
@@ -234,7 +198,7 @@ class Resolver:
             for level, word in ((origin, "from"), (to, "to")):
                 if level.at(1.0) <= 0.0:
                     argument = phase.argument(word)
-                    self._fault(
+                    self._faults.fault(
                         "OP405",
                         f"an exponential needs two values above 0, and `{phase.name}` {'begins' if word == 'from' else 'ends'} at 0",
                         argument or phase,
@@ -247,7 +211,7 @@ class Resolver:
     def _falls(self, phase: Phase, origin: AnyLevel, to: AnyLevel) -> None:
         """Report a decay from 0, which stays where it is."""
         if origin.at(1.0) == 0.0 and to.at(1.0) == 0.0:
-            self._collector.error(
+            self._faults.collector.error(
                 "OP405",
                 f"`{phase.name}` decays from 0 to 0",
                 phase.name_span or phase.span,
@@ -267,10 +231,10 @@ class Resolver:
                 return Bound(node.function, tuple(self._as_level(item) for item in node.arguments))
             ratio, absolute = self._affine(node)
         except EvaluationError as fault:
-            self._collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
-            raise _FaultError from None
+            self._faults.collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
+            raise PolicyFaultError from None
         if ratio < 0 or absolute < 0:
-            self._fault("OP405", f"`{node}` is below 0", node, "a policy's values are 0 or more")
+            self._faults.fault("OP405", f"`{node}` is below 0", node, "a policy's values are 0 or more")
         return Level(ratio, absolute)
 
     def _affine(self, node: Value) -> tuple[float, float]:
@@ -308,89 +272,38 @@ class Resolver:
         try:
             value = float(evaluate(argument.value, self._scope))
         except EvaluationError as fault:
-            self._collector.error(fault.code, fault.message, fault.node.span or argument.span, help=fault.help)
-            raise _FaultError from None
+            self._faults.collector.error(fault.code, fault.message, fault.node.span or argument.span, help=fault.help)
+            raise PolicyFaultError from None
         if value < 0:
-            self._fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument, "")
+            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument, "")
         return value
 
     def _word(self, phase: Phase, name: str, default: str) -> str:
         argument = phase.argument(name)
         return argument.value.name if argument is not None and isinstance(argument.value, Name) else default
 
-    def _time(self, phase: Phase, name: str, clock: _Clock) -> float:
+    def _time(self, phase: Phase, name: str, clock: Clock) -> float:
         argument = phase.argument(name)
         return 1.0 if argument is None else float(self._span(argument, clock))
 
-    def _times(self, phase: Phase, name: str, clock: _Clock) -> tuple[float, ...]:
+    def _times(self, phase: Phase, name: str, clock: Clock) -> tuple[float, ...]:
         argument = phase.argument(name)
         if argument is None or not isinstance(argument.value, Listing):
             return ()
-        times = [self._count(item, clock) for item in argument.value.items]
+        times = [self._counter.count(item, clock) for item in argument.value.items]
         for k in range(1, len(times)):
             if times[k] <= times[k - 1]:
-                self._fault("OP403", f"`{name}` must rise", argument.value.items[k], "list the drops in order")
+                self._faults.fault("OP403", f"`{name}` must rise", argument.value.items[k], "list the drops in order")
         return tuple(map(float, times))
 
     # Durations
 
-    def _span(self, argument: Argument, clock: _Clock) -> Fraction:
+    def _span(self, argument: Argument, clock: Clock) -> Fraction:
         """A duration, above 0."""
-        count = self._count(argument.value, clock)
+        count = self._counter.count(argument.value, clock)
         if count <= 0:
-            self._fault("OP403", f"a duration must be above 0, and this is {_count(count)}", argument, "")
+            self._faults.fault("OP403", f"a duration must be above 0, and this is {shown(count)}", argument, "")
         return count
-
-    def _count(self, node: Value, clock: _Clock) -> Fraction:
-        """A time in the clock's unit."""
-        match node:
-            case Number(value):
-                return exact(value)
-            case Quantity(value, "epochs"):
-                return exact(value) * self._need(clock.epoch, node, f"`{node}`", "steps_per_epoch")
-            case Quantity(value, "%"):
-                return exact(value) / 100 * self._need(clock.whole, node, f"`{node}`", "steps")
-            case Negative(item):
-                return -self._count(item, clock)
-            case Name(name) if name in self._scope.let:
-                return exact(self._scope.let[name])
-            case Binary(operator, left, right) if operator in "+-*/":
-                return self._arithmetic(node, operator, self._count(left, clock), self._count(right, clock))
-            case Call(function, arguments):
-                return self._function(node, function, [self._count(argument, clock) for argument in arguments])
-        return self._fault("OP403", f"`{node}` is no duration", node, "write `500`, `5 epochs` or `10%`")
-
-    def _arithmetic(self, node: Value, operator: str, left: Fraction, right: Fraction) -> Fraction:
-        if operator == "/" and right == 0:
-            return self._fault("OP303", f"`{node}` divides by zero", node, "")
-        return {"+": left.__add__, "-": left.__sub__, "*": left.__mul__, "/": left.__truediv__}[operator](right)
-
-    def _function(self, node: Value, function: str, arguments: list[Fraction]) -> Fraction:
-        match function:
-            case "min":
-                return min(arguments)
-            case "max":
-                return max(arguments)
-            case "floor" | "ceil" | "round":
-                whole = {"floor": math.floor, "ceil": math.ceil, "round": round}[function]
-                return Fraction(whole(arguments[0]))
-        return self._fault("OP403", f"`{function}` has no place in a duration", node, "use + - * / min max floor ceil round")
-
-    def _need(self, value: Fraction | None, place: Policy | Value, what: str, key: str) -> Fraction:
-        """`value`, or the fault that the horizon does not tell it."""
-        if value is not None:
-            return value
-        cure = f"say `horizon: {{{key}: ...}}` in the file, or give it when the plan is made"
-        span = place.span
-        if self._strict:
-            self._collector.error("OP407", f"the horizon is missing: {what} needs `{key}`", span, help=cure)
-        else:
-            self._collector.note("OP408", f"not checked: {what} needs `{key}`", span, help=cure)
-        raise _FaultError
-
-    def _fault(self, code: str, message: str, place: Policy | Value | Argument, cure: str) -> Fraction:
-        self._collector.error(code, message, place.span, help=cure or None)
-        raise _FaultError
 
 
 def _end(curve: Curve, duration: float | None) -> AnyLevel:
@@ -419,7 +332,3 @@ def _names(policy: Policy) -> set[str]:
 
 def _short(policy: Policy) -> str:
     return policy.name if isinstance(policy, Phase) else str(policy)
-
-
-def _count(number: Fraction) -> str:
-    return f"{amount(number):,}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from optplan.config import Filter, Layer
-    from optplan.resolve.network import Kind, Network, Shape
+    from optplan.resolve.network import Kind, Network
     from optplan.resolve.paths import State
 
 Atom = Predicate | Path | Regex | TypeIs | Inside | Compare

@@ -61,10 +61,10 @@ def _check_optimizer(
     whole = True
     for assignment in optimizer.settings:
         value = _checked(assignment, [kind], let, collector)
-        if value is _UNKNOWN:
+        if isinstance(value, _Unknown):
             whole = False
         elif assignment.index is None:
-            values[assignment.key] = value  # type: ignore[assignment]  # the sentinel was just excluded
+            values[assignment.key] = value
     if whole and not collector.failed:
         for key, message in kind.check_together(values):
             spans = [each.key_span or each.span for each in optimizer.settings if each.key == key]
@@ -97,7 +97,7 @@ def _checked(
         shown = "null" if value is None else value
         collector.error("OP305", f"`{assignment.name}` {wrong[0]}, and is {shown}", assignment.value.span)
         return _UNKNOWN
-    return settings[wrong.index(None)].cast(value)  # type: ignore[arg-type]  # what was just allowed
+    return settings[wrong.index(None)].cast(value)
 
 
 def _value(node: Value, let: Mapping[str, int | float]) -> Setting | _Unknown:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from optplan.config import And, Inside, Path, Predicate, TypeIs
 from optplan.diagnostics import nearest, suggestion
-from optplan.resolve.paths import Automaton, matcher
+from optplan.resolve.paths import Automaton, matches
 from optplan.resolve.select import atoms as atoms_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optplan.config import Config, Filter, Layer, Rule
     from optplan.diagnostics import Collector
     from optplan.resolve.network import Network
+    from optplan.resolve.paths import State
     from optplan.resolve.select import Atom, Atoms, Selection
 
 
@@ -127,12 +128,11 @@ def path_cure(path: Path, network: Network) -> str | None:
     for place, parts in enumerate(path.segments):
         if parts is None:
             return None
-        test = matcher(parts)
         below = {
             module
             for parent in reached
             for segment, module in children.get(parent, {}).items()
-            if test(segment) is not False
+            if matches(parts, segment)
         }
         if not below:
             return _respelt(path, written, place, {name for each in reached for name in children.get(each, {})}, "")
@@ -155,7 +155,7 @@ def _respelt(path: Path, written: list[str], place: int, known: Iterable[str], d
 def _covered(path: Path, network: Network) -> int:
     """How many parameters a path covers."""
     automaton = Automaton([path])
-    states = []
+    states: list[State] = []
     for parent, segment in zip(network.parents, network.segments, strict=True):
         above = automaton.start if parent < 0 else states[parent]
         states.append(above.step(segment) if segment else above)

@@ -1,22 +1,27 @@
 """Whether the native classes can take what a plan asks, and which class carries each group out.
 
 Data from the catalog, no framework: the same answers come from a live model, a manifest and a checkpoint's header.
+Each refusal names the rule that asks, stands at its place, and gives a parameter and the reason.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Diagnostic
 from optplan.resolve.value import Attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from optplan.catalog import Catalog, Lowering, OptimizerType
     from optplan.diagnostics import Collector
     from optplan.resolve.network import Network
     from optplan.resolve.plan import Group, Plan
+
+# Gradients are made for these only.
+_REAL = ("float", "bfloat", "complex")
 
 
 def lowering(group: Group, target: str, catalog: Catalog) -> Lowering | None:
@@ -25,120 +30,179 @@ def lowering(group: Group, target: str, catalog: Catalog) -> Lowering | None:
 
 
 def check(plan: Plan, network: Network, catalog: Catalog, collector: Collector) -> None:
-    """Report groups that their optimizer cannot take: by rule, parameter and reason (OP501, OP504)."""
-    target = plan.target or "torch"
-    types = {group.optimizer for group in plan.groups}
-    sparse = _sparse(network)
-    for group in plan.groups:
-        kind = catalog.optimizers[group.optimizer]
-        if target not in kind.lowerings:
-            _refuse(plan, group, f"`{kind.name}` cannot be carried out on {target}", collector)
-            continue
-        _check_parameters(plan, group, kind, network, sparse, collector)
-        _check_options(plan, group, kind.lowerings[target], collector)
-        if kind.requirements.alone and len(types) > 1:
-            others = ", ".join(f"`{name}`" for name in sorted(types - {kind.name}))
-            _refuse(plan, group, f"`{kind.name}` stands alone: it cannot be used beside {others}", collector)
-    for name in types:
-        groups = [group for group in plan.groups if group.optimizer == name]
-        requirements = catalog.optimizers[name].requirements
-        if requirements.one_group and len(groups) > 1:
-            second = groups[1]
-            what = f"`{name}` takes one group, and the plan has {len(groups)} of it: `{second.parameters[0]}` differs"
-            _refuse(plan, second, what, collector, _differing(plan, second))
-        for key in requirements.shared:
-            values = {group.settings.get(key) for group in groups}
-            if len(values) > 1:
-                second = next(g for g in groups if g.settings.get(key) != groups[0].settings.get(key))
-                what = f"`{key}` of `{name}` is one for all groups, and `{second.parameters[0]}` has another"
-                _refuse(plan, second, what, collector, _differing(plan, second))
+    """Report groups that their optimizer cannot take (OP501) and options that exclude each other (OP504)."""
+    _Check(plan, network, catalog, collector).run()
 
 
-def _check_parameters(
-    plan: Plan, group: Group, kind: OptimizerType, network: Network, sparse: dict[str, bool | None], collector: Collector
-) -> None:
-    needs = kind.requirements
-    if needs.parameters:
-        for name, attributes in _attributes(network, group):
+class _Check:
+    """One plan, held against the requirements of its optimizers."""
+
+    def __init__(self, plan: Plan, network: Network, catalog: Catalog, collector: Collector) -> None:
+        self._plan, self._network, self._catalog, self._collector = plan, network, catalog, collector
+        self._target = plan.target or "torch"
+        self._kinds = {group.optimizer: catalog.optimizers[group.optimizer] for group in plan.groups}
+
+    def run(self) -> None:
+        for group in self._plan.groups:
+            kind = self._kinds[group.optimizer]
+            by = lowering(group, self._target, self._catalog)
+            if by is None:
+                what = f"`{kind.name}` cannot be carried out on {self._target}, and `{group.parameters[0]}` has it"
+                self._refuse(what, group.origin)
+                continue
+            self._parameters(group, kind)
+            self._gradients(group, kind)
+            self._beginnings(group, kind)
+            for _, message in by.check_together({**group.settings, **group.options_of(by.target)}):
+                place = self._set_by(group, lambda key: key.startswith(f"{self._target}."))
+                self._refuse(f"{message}, for `{group.parameters[0]}`", place, code="OP504")
+        for kind in self._kinds.values():
+            self._together([group for group in self._plan.groups if group.optimizer == kind.name], kind)
+        self._thawed()
+
+    # One group
+
+    def _parameters(self, group: Group, kind: OptimizerType) -> None:
+        """What each parameter must be."""
+        for name in group.parameters if kind.requirements.parameters else ():
+            attributes = self._attributes(name)
             values = {key: attributes.get(key) for key in ("ndim", "numel", "fan_in", "fan_out")}
-            for condition in needs.parameters:
+            for condition in kind.requirements.parameters:
                 if not condition.holds(values):
                     shape = list(attributes.shape)
                     what = f"`{kind.name}` takes only parameters with {condition}, and `{name}` has shape {shape}"
-                    _refuse(plan, group, what, collector, group.origin, f"add `and {condition}` to the rule's filter")
+                    cure = f"add `and {condition}` to the rule's filter"
+                    if group.origin is None:
+                        cure = f"let a rule `use` another optimizer where not {condition}"
+                    self._refuse(what, group.origin, cure)
                     return
-    if not sparse:
-        return
-    allowed = kind.requirements.gradients
-    values = {**group.settings, **group.options_of("torch")}
-    for name in group.parameters:
-        gradient = sparse.get(name)
-        if allowed == "sparse" and gradient is False:
-            what = f"`{kind.name}` takes only sparse gradients, and `{name}` has dense ones"
-            cure = "use `adam`, or make the embedding with `sparse=True`"
-        elif gradient and (allowed == "dense" or not all(each.holds(values) for each in needs.sparse)):
-            what = f"`{kind.name}` with these settings takes only dense gradients, and `{name}` has sparse ones"
-            cure = "use `sparse_adam`, `sgd` or `adagrad` for it, or make the embedding with `sparse=False`"
-        else:
-            continue
-        _refuse(plan, group, what, collector, group.origin, cure)
-        return
 
+    def _gradients(self, group: Group, kind: OptimizerType) -> None:
+        """Whether its gradients are of the kind that is taken, where that is known."""
+        needs = kind.requirements
+        values = {**group.settings, **group.options_of(self._target)}
+        takes_sparse = needs.gradients != "dense" and all(each.holds(values) for each in needs.sparse)
+        if takes_sparse and needs.gradients == "both":
+            return
+        for name in group.parameters if self._sparse else ():
+            sparse = self._sparse[name]
+            if needs.gradients == "sparse" and sparse is False:
+                what = f"`{kind.name}` takes only sparse gradients, and `{name}` has dense ones"
+                cure = "use `adam`, or make the embedding with `sparse=True`"
+            elif sparse and not takes_sparse:
+                why = "" if needs.gradients == "dense" else f" unless {' and '.join(map(str, needs.sparse))}"
+                what = f"`{kind.name}` takes only dense gradients{why}, and `{name}` has sparse ones"
+                cure = "use `sparse_adam`, `sgd` or `adagrad` for it, or make the embedding with `sparse=False`"
+            else:
+                continue
+            self._refuse(what, group.origin, cure)
+            return
 
-def _check_options(plan: Plan, group: Group, by: Lowering, collector: Collector) -> None:
-    for _, message in by.check_together({**group.settings, **group.options_of(by.target)}):
-        _refuse(plan, group, f"{message}, for `{group.parameters[0]}`", collector, code="OP504")
+    def _beginnings(self, group: Group, kind: OptimizerType) -> None:
+        """Whether what must be there from the first update is."""
+        for key in kind.requirements.from_start:
+            curve = group.schedule.get(key)
+            if curve is None:
+                continue
+            own = group.own(key)
+            if curve.value(0, own) == 0 < max(curve.extremes(own)):
+                what = f"`{key}` of `{kind.name}` rises from 0 for `{group.parameters[0]}`"
+                place = self._set_by(group, f"schedule.{key}".__eq__)
+                cure = f"begin above 0: the first update makes the state that `{key}` needs, or makes none"
+                self._refuse(what, place, cure)
 
+    # Groups beside each other
 
-def _attributes(network: Network, group: Group) -> Iterator[tuple[str, Attributes]]:
-    index = dict(zip(network.names, range(len(network)), strict=True))
-    for name in group.parameters:
-        number = index[name]
-        kind = network.kinds[network.module_kinds[network.owners[number]]]
-        yield name, Attributes(network.shapes[number], kind.transposed)
+    def _together(self, groups: list[Group], kind: OptimizerType) -> None:
+        """What groups of one optimizer ask of each other and of the others."""
+        needs = kind.requirements
+        others = [group for group in self._plan.groups if group.optimizer != kind.name]
+        if needs.alone and others:
+            names = ", ".join(f"`{name}`" for name in sorted({group.optimizer for group in others}))
+            what = (
+                f"`{kind.name}` stands alone: it cannot be used beside {names}, which `{others[0].parameters[0]}` has"
+            )
+            places = [group.origin for group in (*groups, *others) if group.origin is not None]
+            self._refuse(what, places[0] if places else None)
+        if needs.one_group and len(groups) > 1:
+            blamed, place = self._first(groups, lambda _: True)
+            what = (
+                f"`{kind.name}` takes one group, and the plan has {len(groups)} of it: `{blamed.parameters[0]}` differs"
+            )
+            self._refuse(what, place)
+        for key in needs.shared:
+            if len({group.settings[key] for group in groups}) > 1:
+                blamed, place = self._first(groups, key.__eq__)
+                what = f"`{key}` of `{kind.name}` is one for all groups, and `{blamed.parameters[0]}` has another"
+                self._refuse(what, place)
 
+    def _thawed(self) -> None:
+        """Whether what is taken in can have gradients."""
+        if not self._plan.thawed:
+            return
+        for name in self._plan.thawed:
+            dtype = self._network.dtypes[self._index[name]]
+            if not dtype.startswith(_REAL):
+                places = [number for number in self._rules(name) if self._plan.origins]
+                self._refuse(f"`{name}` cannot be trained: it is of type {dtype}", places[-1] if places else None)
+                return
 
-def _sparse(network: Network) -> dict[str, bool | None]:
-    """Whether each parameter's gradient is sparse, where that is known."""
-    by_kind = [kind.sparse for kind in network.kinds]
-    if all(each is None for each in by_kind):
-        return {}
-    kinds = network.module_kinds
-    return {name: by_kind[kinds[owner]] for name, owner in zip(network.names, network.owners, strict=True)}
+    # What is known of a parameter
 
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self._network.names)}
 
-def _differing(plan: Plan, group: Group) -> int | None:
-    """The last rule that matches the first parameter of a group: what made it differ."""
-    rules = plan.cases[plan.case_of[plan.names.index(group.parameters[0])]].rules
-    return rules[-1] if rules else group.origin
+    def _attributes(self, name: str) -> Attributes:
+        number = self._index[name]
+        network = self._network
+        transposed = network.kinds[network.module_kinds[network.owners[number]]].transposed
+        return Attributes(network.shapes[number], transposed)
 
+    @cached_property
+    def _sparse(self) -> dict[str, bool | None]:
+        """Whether each parameter's gradient is sparse, None where that is not known; empty where nobody minds."""
+        network = self._network
+        of_kind = [kind.sparse for kind in network.kinds]
+        if True not in of_kind and all(kind.requirements.gradients != "sparse" for kind in self._kinds.values()):
+            return {}
+        of_module = [of_kind[kind] for kind in network.module_kinds]
+        sparse = {name: of_module[owner] for name, owner in zip(network.names, network.owners, strict=True)}
+        for number, aliases in network.aliases.items():
+            # Gradients of both kinds add up to a dense one.
+            uses = [of_module[network.owners[number]], *(of_module[alias.owner] for alias in aliases)]
+            sparse[network.names[number]] = False if False in uses else None if None in uses else True
+        return sparse
 
-def _refuse(
-    plan: Plan,
-    group: Group,
-    message: str,
-    collector: Collector,
-    origin: int | None = None,
-    cure: str | None = None,
-    code: str = "OP501",
-) -> None:
-    place = group.origin if origin is None else origin
-    at = plan.origins[place] if place is not None and place < len(plan.origins) else None
-    if at is None:
-        collector.add(Diagnostic(code, "error", message, help=cure))
-        return
-    lead = f"rule `{at.rule}`: " if place is not None and place < len(plan.origins) - 1 else ""
-    collector.add(
-        Diagnostic(
-            code,
-            "error",
-            lead + message,
-            at.source,
-            at.line,
-            at.column,
-            at.end_line,
-            at.end_column,
-            cure,
-            excerpt=at.text if at.line else None,
-        )
-    )
+    # Whom to blame
+
+    def _rules(self, name: str) -> tuple[int, ...]:
+        """The rules that match a parameter."""
+        return self._plan.cases[self._plan.case_of[self._index[name]]].rules
+
+    def _set_by(self, group: Group, about: Callable[[str], bool]) -> int | None:
+        """The last rule that set a key which `about` picks, of what the group's first parameter went through."""
+        case = self._plan.cases[self._plan.case_of[self._index[group.parameters[0]]]]
+        touched = [touch.rule for touch in case.history if touch.note is None and about(touch.key)]
+        rules = [number for number in case.rules if self._plan.origins[number].rule in touched]
+        return rules[-1] if rules else None
+
+    def _first(self, groups: list[Group], about: Callable[[str], bool]) -> tuple[Group, int | None]:
+        """The first group that a rule made what it is, with that rule; the second group where there is none."""
+        for group in groups:
+            place = self._set_by(group, about)
+            if place is not None:
+                return group, place
+        return groups[1], None
+
+    def _refuse(self, message: str, place: int | None, cure: str | None = None, code: str = "OP501") -> None:
+        """Report at a rule, or at the main optimizer, which stands behind the rules."""
+        origins = self._plan.origins
+        if place is None and not origins:
+            self._collector.add(Diagnostic(code, "error", message, help=cure))
+            return
+        at = origins[-1 if place is None else place]
+        lead = "" if place is None else f"rule `{at.rule}`: "
+        excerpt = at.text if at.line else None
+        where = (at.source, at.line, at.column, at.end_line, at.end_column)
+        self._collector.add(Diagnostic(code, "error", lead + message, *where, cure, excerpt=excerpt))

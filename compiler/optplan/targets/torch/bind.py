@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optplan.diagnostics import Collector, Diagnostic, suggestion
+from optplan.catalog import catalog
+from optplan.diagnostics import Collector, ConfigError, Diagnostic, diagnostic, suggestion
 from optplan.targets.torch.compiled import Compiled
 from optplan.targets.torch.optimizer import MultiOptimizer, build
 from optplan.targets.torch.schedule import PlanScheduler
@@ -33,15 +34,13 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
     if seen is None:
         seen = view(module)
         _check(plan, seen)
+    if not plan.groups:
+        raise ConfigError([diagnostic("OP502", "the plan trains no parameter", help="every parameter is frozen")])
     parameters = dict(zip(seen.network.names, seen.parameters, strict=True))
     for name in plan.frozen:
-        parameters[name].requires_grad_(requires_grad=False)
+        parameters[name].requires_grad_(False)
     for name in plan.thawed:
-        parameters[name].requires_grad_(requires_grad=True)
-    if not plan.groups:
-        collector = Collector()
-        collector.error("OP502", "the plan trains no parameter", help="every parameter is frozen")
-        collector.check()
+        parameters[name].requires_grad_(True)
     several = len({group.optimizer for group in plan.groups}) > 1
     groups = [_native(group, parameters, several=several) for group in plan.groups]
     optimizer = MultiOptimizer(groups) if several else build(plan.groups[0].optimizer, groups)
@@ -56,7 +55,9 @@ def _native(group: Group, parameters: dict[str, nn.Parameter], *, several: bool)
     native: dict[str, Any] = {"params": [parameters[name] for name in group.parameters], "name": group.name}
     if several:
         native["optimizer"] = group.optimizer
-    native.update(group.settings)
+    defaults = catalog().optimizers[group.optimizer].defaults
+    # A null that is the default says that the class computes the value itself.
+    native.update((key, v) for key, v in group.settings.items() if v is not None or defaults[key] is not None)
     native.update(options)
     rate = native["lr"]
     native["initial_lr"] = rate
@@ -81,7 +82,8 @@ def _check(plan: Plan, seen: View) -> None:
         if names:
             some = ", ".join(f"`{name}`" for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             near = suggestion(names[0], extra if names is missing else ())
-            message = f"the model is not the one planned for: it {title} {len(names)} parameters: {some}"
+            count = "1 parameter" if len(names) == 1 else f"{len(names)} parameters"
+            message = f"the model is not the one planned for: it {title} {count}: {some}"
             collector.add(Diagnostic("OP502", "error", message, help=near or cure))
     for name in shapes[:_NAMED]:
         was, now = list(planned[name]), list(there[name])
@@ -89,7 +91,5 @@ def _check(plan: Plan, seen: View) -> None:
         zero = 0 in now and 0 not in was
         help_ = "this is a shard: bind before sharding, or shard with `fully_shard`" if zero else cure
         collector.add(Diagnostic("OP502", "error", message, help=help_))
-    if not missing and not extra and not shapes:
-        # The same parameters in another order are the same plan.
-        return
+    # The same parameters in another order are the same plan.
     collector.check()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from optplan.targets.torch.optimizer import MultiOptimizer, arguments
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,8 +66,13 @@ class Compiled:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Arguments for `optimizer_class` beside the groups, which carry all settings: none."""
-        return {}
+        """Arguments for `optimizer_class` beside the groups, which carry all settings; none for several optimizers.
+
+        They are what a stock class asks in its constructor, such as options that concern the whole.
+        """
+        if isinstance(self.optimizer, MultiOptimizer):
+            return {}
+        return arguments(self.plan.groups[0].optimizer, self.optimizer.param_groups)
 
     def lr(self) -> dict[str, float]:
         """The learning rate that the next update uses, by group."""
@@ -90,7 +97,7 @@ class Compiled:
         return f"<Compiled {kind}, {len(self.plan.groups)} groups>\n{self.plan!r}"
 
     def _repr_html_(self) -> str:
-        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # noqa: SLF001 - the protocol of notebooks; the plan is api's
+        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # the protocol of notebooks; the plan is api's
         return html
 
 

@@ -7,12 +7,12 @@ hosts) sees one optimizer.  Groups alone suffice to build one, so that a host ca
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from optplan.catalog import catalog
+from optplan.diagnostics import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,14 +38,27 @@ def _module(name: str) -> Any:
     return import_module(name)
 
 
-def build(name: str, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """A stock optimizer over `groups`, whose dicts it keeps; options that all share are given to its constructor too."""
-    common = {
-        option: groups[0][option]
-        for option in OPTIONS
-        if option in groups[0] and all(group.get(option) == groups[0][option] for group in groups)
+def arguments(name: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the constructor of a stock class must be told beside its groups.
+
+    These are the options that all groups share, the settings that the class reads in its constructor only (Adagrad's
+    `initial_accumulator_value`), and all but lr of a class of one group, which computes one from the other there.
+    """
+    kind = catalog().optimizers[name]
+    alike = kind.requirements.shared
+    if kind.requirements.one_group:
+        alike = tuple(key for key in kind.settings if key != "lr")
+    first = groups[0]
+    return {
+        key: first[key]
+        for key in (*OPTIONS, *alike)
+        if key in first and all(key in group and group[key] == first[key] for group in groups)
     }
-    return optimizer_class(name)(groups, **common)
+
+
+def build(name: str, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """A stock optimizer over `groups`, whose dicts it keeps and completes with its defaults."""
+    return optimizer_class(name)(groups, **arguments(name, groups))
 
 
 class MultiOptimizer(torch.optim.Optimizer):
@@ -58,8 +71,7 @@ class MultiOptimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable[dict[str, Any]]) -> None:
         groups = list(params)
         for group in groups:
-            if not isinstance(group, dict) or "optimizer" not in group:
-                raise ValueError("each parameter group must be a dict that names its `optimizer`, such as 'adamw'")
+            _check_names(group)
         self._members: dict[str, torch.optim.Optimizer] = {}
         self._building = True
         super().__init__(groups, {})
@@ -82,27 +94,30 @@ class MultiOptimizer(torch.optim.Optimizer):
             member = self._members.get(name)
             if member is None:
                 member = self._members[name] = build(name, groups)
-                for parameter, fresh in member.state.items():
-                    # Some classes (Adagrad) make state at once; what was loaded or is there already stays.
-                    if fresh and not self.state.get(parameter):
-                        self.state[parameter] = fresh
+            for parameter, fresh in member.state.items():
+                # Some classes (Adagrad) make state at once; what was loaded or is there already stays.
+                if fresh and not self.state.get(parameter):
+                    self.state[parameter] = fresh
             member.param_groups = groups
             member.state = self.state
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its key `optimizer` names the class, its other keys are that class's settings."""
-        if "optimizer" not in param_group:
-            raise ValueError("the parameter group must name its `optimizer`, such as 'adamw'")
+        _check_names(param_group)
         super().add_param_group(param_group)
         if self._building:
             return
-        member = self._members.get(param_group["optimizer"])
-        if member is not None:
-            # The member fills in its defaults and makes the state that it makes at once.
-            known = [group for group in member.param_groups if group is not param_group]
-            member.param_groups = known
-            member.add_param_group(param_group)
-        self._bind()
+        try:
+            member = self._members.get(param_group["optimizer"])
+            if member is not None:
+                # A member made of this group alone checks it, fills in the defaults and makes the state made at once.
+                fresh = type(member)([param_group], **arguments(param_group["optimizer"], member.param_groups))
+                self.state.update(fresh.state)
+            self._bind()
+        except BaseException:
+            self.param_groups.pop()
+            self._bind()
+            raise
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | Tensor | None:  # type: ignore[override]  # torch's overloads leave out that the loss may be a tensor
@@ -112,22 +127,49 @@ class MultiOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for member in self._members.values():
-            member.step()
+            _step(member)
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Loading a state dict, unpickling and copying all end here, each with new group dicts and a new state.
+        here = [group["optimizer"] for group in self.__dict__.get("param_groups", ())]
+        there = [group.get("optimizer") for group in state.get("param_groups", ())]
+        if here and here != there:
+            place = next(place for place, (mine, other) in enumerate(zip(here, there, strict=True)) if mine != other)
+            raise ValueError(
+                f"parameter group {place} was saved under {there[place]!r}, and is under {here[place]!r} here"
+            )
         super().__setstate__(state)
-        self.state = self.state if isinstance(self.state, defaultdict) else defaultdict(dict, self.state)
+        self.defaults = {}
         self._building = False
-        members = self.__dict__.get("_members")
-        if members is None:
-            self._members = {}
+        self._members = self.__dict__.get("_members", {})
         self._bind()
         for member in self._members.values():
-            # Each class brings older checkpoints up to date in its own way.
-            member.__setstate__({"state": member.state, "param_groups": member.param_groups})
+            # Each class brings older checkpoints up to date in its own way, and may look at all the state it sees.
+            own = {p: self.state[p] for group in member.param_groups for p in group["params"] if p in self.state}
+            member.__setstate__({"state": own, "param_groups": member.param_groups})
+            member.state = self.state
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name}: {len(member.param_groups)} groups" for name, member in self._members.items())
-        return f"{type(self).__name__}({counts})"
+        counts = (f"{name}: {len(member.param_groups)}" for name, member in self._members.items())
+        return f"{type(self).__name__}(groups by optimizer: {', '.join(counts)})"
+
+
+def _step(member: torch.optim.Optimizer) -> None:
+    """One update; hooks for all optimizers of the process are called for the whole, not for its members."""
+    step = type(member).step
+    bare = getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+    bare(member)
+
+
+def _check_names(group: object) -> None:
+    """ValueError where a group does not name an optimizer that can be one of several."""
+    if not isinstance(group, dict) or "optimizer" not in group:
+        raise ValueError("each parameter group must be a dict that names its `optimizer`, such as 'adamw'")
+    name = group["optimizer"]
+    kind = catalog().optimizers.get(name)
+    if kind is None:
+        hint = suggestion(str(name), catalog().optimizers)
+        raise ValueError(f"unknown optimizer {name!r}" + (f"; {hint}" if hint else ""))
+    if kind.requirements.alone:
+        raise ValueError(f"{name!r} stands alone: it cannot be one of several optimizers")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Slot(NamedTuple):
-    """A number that a curve drives: the group's place, the key, the place in a list (None for a number), the own value."""
+    """A number that a curve drives: group's place, key, place in a list (None for a number), own value."""
 
     group: int
     key: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.network import Alias, Kind, Network, families_by_name
@@ -49,9 +50,11 @@ _FAMILIES: Mapping[str, tuple[type[nn.Module], ...]] = {
 # transformers' linear layer whose weight stands as (in, out); by name, so that transformers is not imported.
 _CONV1D = frozenset({"transformers.pytorch_utils.Conv1D", "transformers.modeling_utils.Conv1D"})
 
-_DTYPES = {value: name for name, value in vars(torch).items() if isinstance(value, torch.dtype)} | {
-    value: str(value).removeprefix("torch.") for value in vars(torch).values() if isinstance(value, torch.dtype)
-}
+_DTYPES = {value: str(value).removeprefix("torch.") for value in vars(torch).values() if isinstance(value, torch.dtype)}
+
+
+# What these return of torch's own has dense gradients.
+_DENSE = frozenset({"norm", "conv", "linear", "recurrent", "attention"})
 
 
 class View(NamedTuple):
@@ -137,17 +140,16 @@ class _Walk:
         for name, child in module._modules.items():  # noqa: SLF001 - as above
             if child is None:
                 continue
-            if name == "parametrizations" and isinstance(child, nn.ModuleDict):
+            if name == "parametrizations" and _of_parametrizations(child):
                 self._parametrized(child, number, prefix)
             else:
                 self._visit(child, number, name, f"{prefix}{name}.")
         self._path.discard(identity)
 
-    def _parametrized(self, lists: nn.ModuleDict, number: int, prefix: str) -> None:
+    def _parametrized(self, lists: nn.Module, number: int, prefix: str) -> None:
         """The originals of parametrized weights, under the names that they had, and what parametrizes them."""
-        for tensor, each in lists.items():
-            originals = {local: p for local, p in each.named_parameters(recurse=False)}
-            for local, parameter in originals.items():
+        for tensor, each in lists.named_children():
+            for local, parameter in each.named_parameters(recurse=False):
                 # `original`, or `original0`, `original1`, ... where one weight is made of several.
                 plain = tensor if local == "original" else f"{tensor}.{local}"
                 self._add(parameter, number, plain, prefix + plain)
@@ -177,38 +179,43 @@ class _Walk:
         self._parameters.append(parameter)
 
     def _class(self, cls: type[nn.Module]) -> _Class:
-        full = [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
-        wraps = next((_WRAPPERS[name] for name in full if name in _WRAPPERS), None)
+        wraps = next((_WRAPPERS[name] for name in _full_names(cls) if name in _WRAPPERS), None)
         varies = issubclass(cls, (*_FAMILIES["conv"], *_FAMILIES["embedding"]))
-        made = self._classes[cls] = _Class(wraps, -1 if varies else self._number(Kind(**_facts(cls, full))), varies)
+        made = self._classes[cls] = _Class(wraps, -1 if varies else self._number(_kind_of(cls)), varies)
         return made
 
     def _kind(self, module: nn.Module) -> int:
         """The kind of a module whose class does not settle it."""
-        cls = type(module)
-        full = [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
         groups = getattr(module, "groups", 1)
         depthwise = isinstance(module, _FAMILIES["conv"]) and groups == getattr(module, "in_channels", 0) and groups > 1
         sparse = bool(getattr(module, "sparse", False))
-        return self._number(Kind(**_facts(cls, full) | {"depthwise": depthwise, "sparse": sparse}))
+        return self._number(_kind_of(type(module), depthwise=depthwise, sparse=sparse))
 
     def _number(self, kind: Kind) -> int:
         return self._kinds.setdefault(kind, len(self._kinds))
 
 
-def _facts(cls: type[nn.Module], full: list[str]) -> dict[str, object]:
+def _of_parametrizations(module: nn.Module) -> bool:
+    """Whether this is where torch keeps the parametrizations of its parent, and no module of the same name."""
+    return isinstance(module, nn.ModuleDict) and all(isinstance(each, ParametrizationList) for each in module.values())
+
+
+def _kind_of(cls: type[nn.Module], *, depthwise: bool = False, sparse: bool | None = None) -> Kind:
+    full = _full_names(cls)
     found = {family for family, classes in _FAMILIES.items() if issubclass(cls, classes)}
     conv1d = not _CONV1D.isdisjoint(full)
     if conv1d:
         found.add("linear")
-    families = families_by_name(full, frozenset(found))
-    return {
-        "classes": tuple(full),
-        "families": families,
-        "transposed": conv1d or issubclass(cls, nn.modules.conv._ConvTransposeNd),  # noqa: SLF001 - as above
-        # What torch's own dense layers return is dense; of anything else nothing is known.
-        "sparse": False if found & {"norm", "conv", "linear", "recurrent", "attention"} else None,
-    }
+    if sparse is None and found & _DENSE:
+        sparse = False
+    # Of the gradients of classes that are not torch's own nothing is known.
+    transposed = conv1d or issubclass(cls, nn.modules.conv._ConvTransposeNd)  # noqa: SLF001 - as above
+    return Kind(tuple(full), families_by_name(full, frozenset(found)), transposed, depthwise, sparse)
+
+
+def _full_names(cls: type[nn.Module]) -> list[str]:
+    """The dotted names of a class and of those it derives from, nearest first."""
+    return [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
 
 
 def _check_readable(parameter: nn.Parameter, name: str) -> None:

@@ -1,0 +1,301 @@
+"""Policies in three tables: what they mean, what is odd yet legal, what fails at which column with which words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from optplan.catalog import catalog
+from optplan.config import (
+    Argument,
+    Before,
+    Binary,
+    Call,
+    Listing,
+    Name,
+    Number,
+    PerEpoch,
+    Phase,
+    Policy,
+    Quantity,
+    Ratio,
+    Then,
+    Value,
+)
+from optplan.diagnostics import Collector, Diagnostic
+from optplan.frontend.policies import parse_policy
+from optplan.source import Source, Text
+
+if TYPE_CHECKING:
+    from types import EllipsisType
+
+
+def phase(name: str, *duration: Value, **arguments: Value) -> Phase:
+    """A phase; Python's keywords end in an underscore here."""
+    named = (Argument(key.rstrip("_"), value) for key, value in arguments.items())
+    return Phase(name, (*(Argument(None, value) for value in duration), *named))
+
+
+MEANINGS: list[tuple[str, Policy]] = [
+    ("cosine()", phase("cosine")),
+    ("cosine(to=0.01x)", phase("cosine", to=Ratio(0.01))),
+    ("linear(100, to=0)", phase("linear", Number(100), to=Number(0))),
+    ("hold(10k)", phase("hold", Number(10_000))),
+    ("hold(5 epochs)", phase("hold", Quantity(5, "epochs"))),
+    ("hold(1 epoch)", phase("hold", Quantity(1, "epochs"))),
+    ("hold(10%)", phase("hold", Quantity(10, "%"))),
+    ("hold(for=2.5 %)", phase("hold", for_=Quantity(2.5, "%"))),
+    ("hold(for=batch)", phase("hold", for_=Name("batch"))),
+    (
+        "hold(max(100, 3 epochs) - 1)",
+        phase("hold", Binary("-", Call("max", (Number(100), Quantity(3, "epochs"))), Number(1))),
+    ),
+    (
+        "warmup(5%, from=0.1x, shape=cosine, start=1)",
+        phase("warmup", Quantity(5, "%"), from_=Ratio(0.1), shape=Name("cosine"), start=Number(1)),
+    ),
+    ("hold(at=0.5 * 1x)", phase("hold", at=Binary("*", Number(0.5), Ratio(1)))),
+    ("exp(to=1e-6)", phase("exp", to=Number(1e-6))),
+    ("poly(to=batch, power=1/2)", phase("poly", to=Name("batch"), power=Binary("/", Number(1), Number(2)))),
+    (
+        "multistep(at=[30 epochs, 60 epochs], gamma=0.1)",
+        phase("multistep", at=Listing((Quantity(30, "epochs"), Quantity(60, "epochs"))), gamma=Number(0.1)),
+    ),
+    ("warmup(5%) -> cosine()", Then((phase("warmup", Quantity(5, "%")), phase("cosine")))),
+    (
+        "warmup(1) -> hold(2) -> cosine()",
+        Then((phase("warmup", Number(1)), phase("hold", Number(2)), phase("cosine"))),
+    ),
+    ("cosine() per epoch", PerEpoch(phase("cosine"))),
+    ("warmup(1) -> cosine() per epoch", Then((phase("warmup", Number(1)), PerEpoch(phase("cosine"))))),
+    ("(warmup(1) -> cosine()) per epoch", PerEpoch(Then((phase("warmup", Number(1)), phase("cosine"))))),
+]
+
+ODD: list[tuple[str, Policy]] = [
+    ("  cosine ( )  ", phase("cosine")),
+    ("((cosine()))", phase("cosine")),
+    ("warmup(1)->cosine()", Then((phase("warmup", Number(1)), phase("cosine")))),
+    ("cosine(to=0x,)", phase("cosine", to=Ratio(0))),
+    ("cosine(to = 0x, for = 5)", phase("cosine", to=Ratio(0), for_=Number(5))),
+    ("cosine(to=0x, 5)", Phase("cosine", (Argument("to", Ratio(0)), Argument(None, Number(5))))),
+    ("hold(5epochs)", phase("hold", Quantity(5, "epochs"))),
+    ("hold(1k epochs)", phase("hold", Quantity(1000, "epochs"))),
+    ("multistep(at=[1,], gamma=2)", phase("multistep", at=Listing((Number(1),)), gamma=Number(2))),
+    ("hold(at=max(0x, 1x - 0.5x))", phase("hold", at=Call("max", (Ratio(0), Binary("-", Ratio(1), Ratio(0.5)))))),
+    ("cosine() per epoch per epoch", PerEpoch(PerEpoch(phase("cosine")))),
+    (
+        "(warmup(1) -> hold(1)) -> cosine()",
+        Then((Then((phase("warmup", Number(1)), phase("hold", Number(1)))), phase("cosine"))),
+    ),
+]
+
+FAULTS = [
+    # phases and what joins them
+    ("", "^", "OP401", "expected a policy, found nothing", None),
+    ("cosine", "^^^^^^", "OP401", "the phase `cosine` without parentheses", "write `cosine()`"),
+    ("hold 5", "     ^", "OP401", "expected `(` after `hold`, found `5`", "write `hold(...)`"),
+    ("cosin()", "^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
+    ("cosin", "^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
+    ("constant()", "^^^^^^^^", "OP402", "unknown phase `constant`", "write `hold()`"),
+    ("0.5x", "^^^^", "OP401", "expected a phase, found `0.5x`", "`hold(at=0.5x)` keeps a value"),
+    ("1e-3", "^^^^", "OP401", "expected a phase, found `1e-3`", "`hold(at=1e-3)` keeps a value"),
+    ("hold(5) ->", "          ^", "OP401", "expected a phase after `->`", None),
+    ("-> hold(5)", "^^", "OP401", "expected a phase, found `->`", None),
+    ("hold(5) cosine()", "        ^^^^^^", "OP401", "expected `->` after `)`, found `cosine`", None),
+    (
+        "hold(5) => cosine()",
+        "        ^^",
+        "OP401",
+        "expected `->` after `)`, found `=>`",
+        "write `->` between two phases",
+    ),
+    ("hold(5), cosine()", "       ^", "OP401", "expected `->` after `)`, found `,`", "write `->` between two phases"),
+    ("hold(5) + cosine()", "        ^", "OP401", "expected `->` after `)`, found `+`", "write `->` between two phases"),
+    ("cosine() per", "            ^", "OP401", "expected `epoch` after `per`", "write `per epoch`"),
+    (
+        "cosine() per epochs",
+        "             ^^^^^^",
+        "OP401",
+        "expected `epoch` after `per`, found `epochs`",
+        "write `per epoch`",
+    ),
+    # brackets
+    ("cosine(", "       ^", "OP401", "expected an argument after `(`", None),
+    ("cosine(5%", "      ^", "OP401", "`(` is never closed", "add a `)`"),
+    ("warmup(5% -> cosine()", "      ^", "OP401", "`(` is never closed", "close it before `->`"),
+    ("warmup(5% over cosine()", "      ^", "OP401", "`(` is never closed", "close it before `over`"),
+    ("hold(5)) -> cosine()", "       ^", "OP401", "`)` closes nothing", ...),
+    ("(hold(5) -> cosine()", "^", "OP401", "`(` is never closed", "add a `)`"),
+    ("multistep(at=[1, gamma=2)", "                      ^", "OP401", ..., ...),
+    ("multistep(at=[1)", "             ^", "OP401", "`[` is never closed", "add a `]`"),
+    # how arguments are written
+    (
+        "cosine(5% to=0x)",
+        "          ^^",
+        "OP401",
+        "expected `,` or `)` after `%`, found `to`",
+        "write a comma between two arguments",
+    ),
+    ("cosine(to:0x)", "         ^", "OP401", "`:` does not name an argument", "write `to=...`"),
+    ("cosine(to==0x)", "         ^^", "OP401", "`==` does not name an argument", "write `to=...`"),
+    ("cosine(to=)", "          ^", "OP401", "expected a number or a name after `=`, found `)`", None),
+    ("cosine(,)", "       ^", "OP401", "expected an argument after `(`, found `,`", None),
+    ("cosine(to=0x,,)", "             ^", "OP401", "expected an argument after `,`, found `,`", None),
+    ("hold(2 ^ 3)", "       ^", "OP401", "`^` is no operator here", "write `**` for a power"),
+    # which arguments there are
+    ("cosine(two=0x)", "       ^^^", "OP402", "`cosine` has no argument `two`", "did you mean `to`?"),
+    ("cosine(q=0x)", "       ^", "OP402", "`cosine` has no argument `q`", "it takes `for`, `from`, `to`"),
+    ("cosine(to=0x, to=1x)", "              ^^", "OP402", "`to` is given twice", "remove one of the two"),
+    ("cosine(5, for=5)", "          ^^^", "OP402", "the duration of `cosine` is given twice", "remove one of the two"),
+    (
+        "cosine(for=5, 5)",
+        "              ^",
+        "OP402",
+        "the duration of `cosine` is given twice",
+        "remove one of the two",
+    ),
+    (
+        "cosine(5, 0x)",
+        "          ^^",
+        "OP402",
+        "`cosine` takes one argument without a name, its duration",
+        "write `to=0x`",
+    ),
+    ("linear(5)", "^^^^^^", "OP402", "`linear` needs `to`", "add `to=`: the value at the end"),
+    # durations
+    ("warmup(0.1x)", "       ^^^^", "OP403", "expected a duration, found the ratio `0.1x`", "write `from=0.1x`"),
+    ("cosine(for=0x)", "           ^^", "OP403", "expected a duration, found the ratio `0x`", "write `0`"),
+    ("hold(2 ** 3)", "     ^^^^^^", "OP403", "`**` in a duration", ...),
+    ("hold(1 + sqrt(2))", "         ^^^^^^^", "OP403", "`sqrt` in a duration", ...),
+    ("hold(true)", "     ^^^^", "OP403", "expected a duration, found `true`", None),
+    ("hold([5])", "     ^^^", "OP403", "expected a duration, found a list", None),
+    ("hold(5 epocs)", "       ^^^^^", "OP401", "unknown unit `epocs`", "did you mean `epochs` or `epoch`?"),
+    (
+        "hold(5 steps)",
+        "       ^^^^^",
+        "OP401",
+        "unknown unit `steps`",
+        "the units are `epochs`, `%`, `tokens` and `samples`; a bare number counts updates",
+    ),
+    ("hold(wram)", "     ^^^^", "OP302", "unknown name `wram`", "define it under `let`"),
+    ("hold(1e999)", "     ^^^^^", "OP107", "`1e999` is beyond every double", None),
+    # values, numbers, words, lists
+    ("cosine(to=5 epochs)", "          ^^^^^^^^", "OP405", "expected a value, found the duration `5 epochs`", None),
+    ("cosine(to=base)", "          ^^^^", "OP306", "`base` has no meaning here", ...),
+    ("cosine(to=1 / 2x)", "              ^^", "OP306", "the ratio `2x` may not stand right of `/`", ...),
+    ("cosine(to=1x - 1e-5)", "          ^^^^^^^^^", "OP405", "`-` does not make a ratio or a number of these", ...),
+    ("cosine(to=2x * 2x)", "          ^^^^^^^", "OP405", "`*` does not make a ratio or a number of these", ...),
+    ("cosine(to=sqrt(2x))", "          ^^^^^^^^", "OP405", "`sqrt` does not make a ratio or a number of these", ...),
+    ("cosine(to=min(1x, 2))", "          ^^^^^^^^^^", "OP405", "`min` does not make a ratio or a number of these", ...),
+    ("poly(power=2x)", "           ^^", "OP402", "expected a number, found the ratio `2x`", "write `2`"),
+    ("poly(power=0)", "           ^", "OP104", "`power` must be above 0", None),
+    ("warmup(start=-1)", "             ^^", "OP104", "`start` must be at least 0", None),
+    ("warmup(shape=cosin)", "             ^^^^^", "OP402", "`shape` cannot be `cosin`", "did you mean `cosine`?"),
+    ("warmup(shape=1)", "             ^", "OP402", "`shape` is a word", "write `linear` or `cosine` or `exp`"),
+    ("multistep(at=30, gamma=1)", "             ^^", "OP402", "`at` is a list", "write `at=[30]`"),
+    ("multistep(at=[], gamma=1)", "             ^^", "OP402", "`at` is an empty list", None),
+    (
+        "multistep(at=[1, 2x], gamma=1)",
+        "                 ^^",
+        "OP403",
+        "expected a duration, found the ratio `2x`",
+        "write `2`",
+    ),
+    # chains
+    ("warmup() -> cosine()", "            ^^^^^^", "OP404", "`cosine` is a second phase without a duration", ...),
+    ("(warmup() -> hold(1)) -> cosine()", "                         ^^^^^^", "OP404", ..., ...),
+    ("base", "^^^^", "OP306", "`base` has no meaning here", "only a rule's own schedule may use `base`"),
+    # what is known by name only
+    ("hold(1) over cosine()", "        ^^^^", "OP109", "`over` is not supported yet", None),
+    ("warmup(1) into cosine()", "          ^^^^", "OP109", "`into` is not supported yet", None),
+    ("(warmup(1)) * cosine()", "            ^", "OP109", "`*` is not supported yet", None),
+    ("hold(2B tokens)", "     ^^^^^^^^^", "OP109", "a duration in tokens is not supported yet", ...),
+    ("hold(1M samples)", "     ^^^^^^^^^^", "OP109", "a duration in samples is not supported yet", ...),
+    ("restarts(period=5)", "^^^^^^^^", "OP109", "the phase `restarts` is not supported yet", None),
+    ('table(file="a.csv")', "^^^^^", "OP109", "the phase `table` is not supported yet", None),
+    ("plateau(metric=loss)", "^^^^^^^", "OP109", "the phase `plateau` is not supported yet", None),
+]
+
+
+def parse(value: str, *, base: bool = False) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
+    collector = Collector()
+    text = Text(value, Source("x.optim.yaml", value), 0)
+    policy = parse_policy(text, collector, names=("batch",), base=base, phases=catalog().policies)
+    return policy, collector.diagnostics
+
+
+@pytest.mark.parametrize(("text", "node"), MEANINGS + ODD)
+def test_meanings(text: str, node: Policy) -> None:
+    assert parse(text) == (node, ())
+
+
+@pytest.mark.parametrize(("text", "marks", "code", "message", "cure"), FAULTS)
+def test_faults(text: str, marks: str, code: str, message: str | EllipsisType, cure: str | EllipsisType | None) -> None:
+    node, faults = parse(text)
+    assert node is None
+    (fault,) = faults
+    assert fault.code == code
+    assert " " * (fault.column - 1) + "^" * max(1, fault.end_column - fault.column) == marks
+    if message is not ...:
+        assert fault.message == message
+    if cure is not ...:
+        assert fault.help == cure
+
+
+def test_a_rule_may_take_up_what_stood_before() -> None:
+    assert parse("base", base=True) == (Before(), ())
+    assert parse("base -> hold(5)", base=True) == (Then((Before(), phase("hold", Number(5)))), ())
+
+
+def test_what_stood_before_takes_what_is_left() -> None:
+    policy, (fault,) = parse("cosine() -> base", base=True)
+    assert (policy, fault.code, fault.column) == (None, "OP404", 13)
+    assert fault.message == "`base` is a second phase without a duration"
+
+
+def test_every_fault_of_a_policy_is_reported() -> None:
+    _, faults = parse("warmup(5x, shape=cosin) -> step(every=2) -> cosin() -> poly(to=5%, power=lr)")
+    assert [(fault.code, fault.column) for fault in faults] == [
+        ("OP403", 8),
+        ("OP402", 18),
+        ("OP402", 28),
+        ("OP402", 45),
+        ("OP404", 56),
+        ("OP405", 64),
+        ("OP302", 74),
+    ]
+
+
+def test_places() -> None:
+    policy, _ = parse("warmup( 5% ) -> (cosine(to = 0x) per epoch)")
+    assert isinstance(policy, Then)
+    first, second = policy.items
+    assert isinstance(first, Phase)
+    assert isinstance(second, PerEpoch)
+    assert isinstance(second.item, Phase)
+    assert first.arguments[0].span is not None
+    nodes = (policy, first, second, second.item, second.item.arguments[0], second.item.arguments[0].value)
+    assert [each.span.text for each in nodes if each.span is not None] == [
+        "warmup( 5% ) -> (cosine(to = 0x) per epoch)",
+        "warmup( 5% )",
+        "cosine(to = 0x) per epoch",
+        "cosine(to = 0x)",
+        "to = 0x",
+        "0x",
+    ]
+    assert second.item.name_span is not None
+    assert second.item.name_span.text == "cosine"
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 4000 + "hold()" + ")" * 4000, "hold(1) over " * 700 + "hold(1)", "hold()" + " per epoch" * 900]
+)
+def test_what_is_nested_too_deep_is_refused(text: str) -> None:
+    policy, (fault,) = parse(text)
+    assert (policy, fault.code, fault.message) == (None, "OP401", "an expression nested more than 100 deep")
+
+
+def test_a_long_chain_is_fine() -> None:
+    policy, faults = parse(" -> ".join(["hold(1)"] * 500))
+    assert (policy, faults) == (Then((phase("hold", Number(1)),) * 500), ())
