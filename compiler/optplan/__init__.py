@@ -1,10 +1,10 @@
 """Optimizers as a declarative file, compiled to native PyTorch and MindSpore objects.
 
-    import optplan
+import optplan
 
-    config = optplan.load("finetune.optim.yaml")
-    plan = optplan.plan(config, model, steps=10_000)
-    optimizer, scheduler = plan.bind(model)
+config = optplan.load("finetune.optim.yaml")
+plan = optplan.plan(config, model, steps=10_000)
+optimizer, scheduler = plan.bind(model)
 """
 
 from optplan.api import Plan, compile, load, loads, network, plan  # noqa: A004 - the verb of a compiler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -71,21 +72,37 @@ def loads(text: str, *, name: str = "<string>", overrides: Iterable[str] = ()) -
     return config
 
 
-def read(source: Document, collector: Collector, *, overrides: Iterable[str] = ()) -> Config | None:
-    """What `load` does, with the faults left in `collector`: None where nothing could be made of the document."""
+def read(
+    source: Document,
+    collector: Collector,
+    *,
+    overrides: Iterable[str] = (),
+    let: Mapping[str, int | float] | None = None,
+    **horizon: Any,
+) -> Config | None:
+    """What `load` does, with the faults left in `collector`: None where nothing could be made of the document.
+
+    `let`, `steps`, `epochs` and `steps_per_epoch` are those of `plan`: the document is checked under them.
+    """
     from optplan.frontend.document import from_mapping  # noqa: PLC0415 - plans read from JSON need no front end
 
     if isinstance(source, (str, PathLike)):
-        return _read(fspath(source), collector, overrides)
+        return _read(fspath(source), collector, overrides, let, horizon)
     try:
-        return _read(from_mapping(source), collector, overrides)
+        return _read(from_mapping(source), collector, overrides, let, horizon)
     except ConfigError as fault:
         for each in fault.diagnostics:
             collector.add(each)
         return None
 
 
-def _read(root: Source | str, collector: Collector, overrides: Iterable[str]) -> Config | None:
+def _read(
+    root: Source | str,
+    collector: Collector,
+    overrides: Iterable[str],
+    let: Mapping[str, int | float] | None = None,
+    horizon: Mapping[str, Any] | None = None,
+) -> Config | None:
     from optplan.frontend.build import build  # noqa: PLC0415 - as above
     from optplan.frontend.compose import compose  # noqa: PLC0415 - as above
     from optplan.resolve.static import check_static  # noqa: PLC0415 - as above
@@ -95,8 +112,22 @@ def _read(root: Source | str, collector: Collector, overrides: Iterable[str]) ->
         return None
     config = build(composed, catalog(), collector)
     if config is not None:
-        check_static(config, catalog(), collector)
+        check_static(_under(config, let or {}, horizon or {}, collector), catalog(), collector)
     return config
+
+
+def _under(config: Config, let: Mapping[str, int | float], horizon: Mapping[str, Any], collector: Collector) -> Config:
+    """The document as if it had the caller's numbers; a name that it does not have is reported (OP302)."""
+    from optplan.expression import Number  # noqa: PLC0415 - as above
+    from optplan.resolve.static import evaluate_names  # noqa: PLC0415 - as above
+
+    given = {key: value for key, value in horizon.items() if value is not None}
+    if "steps" in given:
+        given.setdefault("epochs", None)
+    if let:
+        evaluate_names(config, let, collector)
+    numbers = {name: Number(value) for name, value in let.items() if name in config.let}
+    return replace(config, let={**config.let, **numbers}, horizon=replace(config.horizon, **given))
 
 
 def network(source: Any) -> Network:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from optplan.catalog import catalog
-from optplan.config import And, Compare, Filter, Inside, Not, Or, Path, Predicate, Regex, SetName, TypeIs
 from optplan.diagnostics import Collector, Diagnostic
+from optplan.filter import And, Compare, Filter, Inside, Not, Or, Path, Predicate, Regex, SetName, TypeIs
 from optplan.frontend.filters import parse_filter
 from optplan.source import Source, Text
 

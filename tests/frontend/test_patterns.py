@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from optplan.config import Among, Any, Choice, Index, One, Part, Range
 from optplan.diagnostics import Collector
+from optplan.filter import Among, Any, Choice, Index, One, Part, Range
 from optplan.frontend.patterns import parse_path
 from optplan.source import Source, Text
 

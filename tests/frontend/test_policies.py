@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from optplan.catalog import catalog
-from optplan.config import (
+from optplan.diagnostics import Collector, Diagnostic
+from optplan.expression import (
     Argument,
     Before,
     Binary,
@@ -23,7 +24,6 @@ from optplan.config import (
     Then,
     Value,
 )
-from optplan.diagnostics import Collector, Diagnostic
 from optplan.frontend.policies import parse_policy
 from optplan.source import Source, Text
 

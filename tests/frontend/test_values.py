@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from optplan.catalog import catalog
-from optplan.config import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Ratio, Value
 from optplan.diagnostics import Collector, Diagnostic
+from optplan.expression import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Ratio, Value
 from optplan.frontend.values import parse_value
 from optplan.source import Source, Text
 

@@ -431,7 +431,13 @@ def test_coverage(pattern: str, prefixes: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "pattern"),
-    [("vit", r"layers\.\d+\.mlp"), ("gpt2", r"^lm_head"), ("t5", "^encoder.embed"), ("swin", "(?i)TABLE$"), ("bert", ".")],
+    [
+        ("vit", r"layers\.\d+\.mlp"),
+        ("gpt2", r"^lm_head"),
+        ("t5", "^encoder.embed"),
+        ("swin", "(?i)TABLE$"),
+        ("bert", "."),
+    ],
 )
 def test_a_regular_expression_is_searched_in_each_full_name(architecture: str, pattern: str) -> None:
     (found,) = selected(architecture, f"/{pattern}/")

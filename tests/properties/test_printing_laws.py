@@ -9,47 +9,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optplan.catalog import catalog
-from optplan.config import (
-    Among,
-    And,
-    Any,
+from optplan.diagnostics import Collector
+from optplan.expression import (
     Argument,
     Before,
     Binary,
     Call,
-    Choice,
-    Compare,
     Constant,
     Element,
-    Filter,
-    Index,
-    Inside,
     Into,
     Listing,
     Name,
     Negative,
-    Not,
     Number,
-    One,
-    Or,
     Over,
-    Part,
-    Path,
     PerEpoch,
     Phase,
     Policy,
-    Predicate,
     Quantity,
-    Range,
     Ratio,
-    Regex,
-    SetName,
     Then,
     Times,
-    TypeIs,
     Value,
 )
-from optplan.diagnostics import Collector
+from optplan.filter import (
+    Among,
+    And,
+    Any,
+    Choice,
+    Compare,
+    Filter,
+    Index,
+    Inside,
+    Not,
+    One,
+    Or,
+    Part,
+    Path,
+    Predicate,
+    Range,
+    Regex,
+    SetName,
+    TypeIs,
+)
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.patterns import parse_path
 from optplan.frontend.policies import read_policy

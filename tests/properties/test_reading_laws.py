@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from optplan.catalog import catalog
-from optplan.config import And, Binary, Call, Filter, Name, Negative, Not, Number, Or, Path, Value
 from optplan.diagnostics import Collector
+from optplan.expression import Binary, Call, Name, Negative, Number, Value
+from optplan.filter import And, Filter, Not, Or, Path
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.grammar import parse_number
 from optplan.frontend.patterns import parse_path

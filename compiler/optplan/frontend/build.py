@@ -10,24 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from optplan.config import (
-    And,
-    Assignment,
-    Config,
-    Constant,
-    Horizon,
-    Layer,
-    Listing,
-    Not,
-    Number,
-    Optimizer,
-    Option,
-    Or,
-    Rule,
-    Scheduled,
-    SetName,
-)
+from optplan.config import Assignment, Config, Horizon, Layer, Optimizer, Option, Rule, Scheduled
 from optplan.diagnostics import suggestion
+from optplan.expression import Constant, Listing, Number
+from optplan.filter import And, Not, Or, SetName
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 from optplan.frontend.patterns import parse_path
@@ -39,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from optplan.catalog import Catalog
-    from optplan.config import Filter, Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Value
+    from optplan.filter import Filter
     from optplan.frontend.compose import Composed
     from optplan.frontend.nodes import Entry, Node
     from optplan.frontend.shape import Checked
@@ -75,9 +62,7 @@ class _Builder:
         horizon = self._horizon()
         if optimizer is None:
             return None
-        return Config(
-            optimizer, optimizers, let, layers, sets, rules, horizon, schedule, options, sources=sources
-        )
+        return Config(optimizer, optimizers, let, layers, sets, rules, horizon, schedule, options, sources=sources)
 
     # Access
 
@@ -138,7 +123,9 @@ class _Builder:
             sound |= ready
         for name in [name for name in sets if name not in sound]:
             if _reaches(name, name, uses):
-                places = [each.span for each in _set_names(sets[name]) if _reaches(each.name, name, uses) or each.name == name]
+                places = [
+                    each.span for each in _set_names(sets[name]) if _reaches(each.name, name, uses) or each.name == name
+                ]
                 self._collector.error(
                     "OP114",
                     f"the set `{name}` is defined by itself",

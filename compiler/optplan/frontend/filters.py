@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from optplan.config import And, Compare, Inside, Not, Or, Predicate, Regex, SetName, TypeIs
 from optplan.diagnostics import suggestion
+from optplan.filter import And, Compare, Inside, Not, Or, Predicate, Regex, SetName, TypeIs
 from optplan.frontend.grammar import Fault, Language, Stop, build, fail, parse_number, place, shown, unquote
 from optplan.frontend.patterns import CODE as PATTERN_CODE
 from optplan.frontend.patterns import read_literal, read_path
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from lark import Token
 
-    from optplan.config import Filter, Path
     from optplan.diagnostics import Collector
+    from optplan.filter import Filter, Path
     from optplan.source import Text
 
 FUNCTIONS = ("path", "type", "inside")

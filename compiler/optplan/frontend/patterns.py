@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from optplan.config import Among, Any, Choice, Index, One, Part, Path, Range
+from optplan.filter import Among, Any, Choice, Index, One, Part, Path, Range
 from optplan.frontend.grammar import InvalidError, fail, report
 
 if TYPE_CHECKING:

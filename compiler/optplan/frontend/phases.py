@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optplan.config import (
+from optplan.diagnostics import suggestion
+from optplan.expression import (
     Before,
     Binary,
     Call,
@@ -31,7 +32,6 @@ from optplan.config import (
     Then,
     Times,
 )
-from optplan.diagnostics import suggestion
 from optplan.frontend.grammar import shown
 from optplan.frontend.values import Scope, check, walk
 from optplan.source import Span
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from optplan.catalog import ArgumentType, PolicyType
-    from optplan.config import Argument, Policy, Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Argument, Policy, Value
 
 _OTHER_PHASES = {
     **dict.fromkeys(("constant", "const"), "hold"),

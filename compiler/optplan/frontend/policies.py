@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optplan.config import Argument, Before, Into, Over, PerEpoch, Phase, Then, Times
+from optplan.expression import Argument, Before, Into, Over, PerEpoch, Phase, Then, Times
 from optplan.frontend.grammar import Fault, Language, Stop, build, fail, place, shown
 from optplan.frontend.phases import check_policy, unknown_phase
 from optplan.frontend.values import OPERANDS, ValueBuilder
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from optplan.catalog import PolicyType
-    from optplan.config import Policy
     from optplan.diagnostics import Collector
+    from optplan.expression import Policy
     from optplan.source import Text
 
 _OTHER_ARROWS = ("=>", "→", ">", ">>", "|", ",", ";", "+", "-", "then", "and")

@@ -112,7 +112,9 @@ class _Shape:
         """The plain data of `node`; a part that is already reported is a member of `faulty`, and left out."""
         self._nodes[path] = node
         what = expected_expression(path)
-        if what is not None and not (what == _PATTERN and len(path) == 2 and isinstance(node, Sequence) and not node.flow):
+        if what is not None and not (
+            what == _PATTERN and len(path) == 2 and isinstance(node, Sequence) and not node.flow
+        ):
             return self._text(node, path, what)
         if isinstance(node, Scalar):
             return self._scalar(node, path)
@@ -276,12 +278,18 @@ class _Shape:
                 message = f"this release reads version 1 of the language, not {value}"
                 self._collector.error("OP106", message, span, help="a newer release may read it")
             else:
-                self._collector.error("OP103", "`optplan` is the version of the language, the number 1", span, help="`optplan: 1`")
+                self._collector.error(
+                    "OP103", "`optplan` is the version of the language, the number 1", span, help="`optplan: 1`"
+                )
             return
         if key == "type":
             known = list(self._catalog.optimizers)
-            message = f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
-            self._collector.error("OP105", message, span, help=suggestion(str(value), known, f"there are {_listed(known)}"))
+            message = (
+                f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
+            )
+            self._collector.error(
+                "OP105", message, span, help=suggestion(str(value), known, f"there are {_listed(known)}")
+            )
             return
         allowed: list[Any] = list(_schema(error).get("enum", ()))
         words = [word for word in allowed if word is not None]
@@ -311,7 +319,12 @@ class _Shape:
         name = _name(path)
         expects = self._expects(path)
         if expects is None:
-            word = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
+            word = {
+                "minimum": "of at least",
+                "exclusiveMinimum": "above",
+                "maximum": "of at most",
+                "exclusiveMaximum": "below",
+            }
             expects = f"a number {word.get(str(error.validator), '')} {error.validator_value}"
         message = f"{name} must be {expects}, not {_shown(error.instance)}"
         self._collector.error("OP104", message, self._span(path))
@@ -320,7 +333,9 @@ class _Shape:
         """What the setting at `path` may be, in words."""
         if not is_setting(path) or path[0] == "let":
             return None
-        keys = [str(step) if isinstance(step, str) else f"[{step}]" for step in path[1 if path[0] == "optimizer" else 2 :]]
+        keys = [
+            str(step) if isinstance(step, str) else f"[{step}]" for step in path[1 if path[0] == "optimizer" else 2 :]
+        ]
         key = "".join(keys)
         owner = self._optimizer_at(path)
         if owner is not None and owner in self._catalog.optimizers:
@@ -379,7 +394,11 @@ def _shown(value: Any) -> str:
         return "a list" if value else "an empty list"
     if isinstance(value, str):
         return f"the text `{value}`" if value else "an empty text"
-    return {True: "true", False: "false", None: "null"}.get(value, repr(value)) if value is None or isinstance(value, bool) else repr(value)
+    return (
+        {True: "true", False: "false", None: "null"}.get(value, repr(value))
+        if value is None or isinstance(value, bool)
+        else repr(value)
+    )
 
 
 def _listed(names: Any) -> str:

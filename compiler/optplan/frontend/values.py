@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optplan.config import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Quantity, Ratio
 from optplan.diagnostics import suggestion
+from optplan.expression import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Quantity, Ratio
 from optplan.frontend.grammar import Fault, Language, Stop, build, fail, parse_number, place, shown, unquote
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from lark import Token
 
-    from optplan.config import Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Value
     from optplan.source import Span, Text
 
 # how many arguments each function takes, at least and at most; None is any number

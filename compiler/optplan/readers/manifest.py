@@ -132,7 +132,9 @@ class _Columns:
             return name, owner, _word(row, "local", where)
         above = f"{self._modules[owner]}." if self._modules[owner] else ""
         if not name.startswith(above) or name == above:
-            raise ReadError(f"{shown(name)} does not lie in its module {shown(self._modules[owner])}, and has no `local`")
+            raise ReadError(
+                f"{shown(name)} does not lie in its module {shown(self._modules[owner])}, and has no `local`"
+            )
         return name, owner, name.removeprefix(above)
 
 
@@ -203,7 +205,11 @@ def _word(row: dict[str, Any], key: str, where: str, *, empty: bool = False) -> 
 def _whole(row: dict[str, Any], key: str, where: str, low: int, high: int) -> int:
     number = row.get(key)
     if type(number) is not int or not low <= number <= high:
-        raise ReadError(f"`{key}` of {where} is {shown(number)}, which is no place there" if key in row else f"{where} has no `{key}`")
+        raise ReadError(
+            f"`{key}` of {where} is {shown(number)}, which is no place there"
+            if key in row
+            else f"{where} has no `{key}`"
+        )
     return number
 
 

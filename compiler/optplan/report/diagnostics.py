@@ -134,7 +134,9 @@ def _sarif(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
     from optplan.diagnostics import CODES  # noqa: PLC0415 - as above
 
     codes = sorted({item.code for item in diagnostics})
-    rules = [{"id": code, "shortDescription": {"text": CODES[code]}} if code in CODES else {"id": code} for code in codes]
+    rules = [
+        {"id": code, "shortDescription": {"text": CODES[code]}} if code in CODES else {"id": code} for code in codes
+    ]
     driver = {"name": "optplan", "semanticVersion": __version__, "rules": rules}
     results = [_result(item, codes.index(item.code)) for item in diagnostics]
     return {

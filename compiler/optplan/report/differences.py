@@ -117,9 +117,7 @@ class _Side:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._group_of = {
-            name: plan.cases[case].group for name, case in zip(plan.names, plan.case_of, strict=True)
-        }
+        self._group_of = {name: plan.cases[case].group for name, case in zip(plan.names, plan.case_of, strict=True)}
 
     def group(self, name: str) -> int:
         return self._group_of[name]

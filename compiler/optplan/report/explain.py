@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
+from optplan.diagnostics import suggestion
 from optplan.report.notation import (
     BOLD,
     CYAN,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 _MOST_POINTS = 12
 _MOST_CHANGE = 32
+_MOST_NEAR = 8
 
 
 def explain(plan: Plan, name: str, catalog: Catalog, *, colour: bool = False) -> str:
@@ -87,9 +89,7 @@ def _breaks(curve: Curve) -> Iterator[float]:
                 yield from (begin + t for t in _breaks(phase) if begin + t < end)
 
 
-def _facts(
-    plan: Plan, treatment: Treatment, group: Group | None, catalog: Catalog
-) -> Iterator[tuple[str, str]]:
+def _facts(plan: Plan, treatment: Treatment, group: Group | None, catalog: Catalog) -> Iterator[tuple[str, str]]:
     shape = " x ".join(map(str, treatment.shape)) or "a scalar"
     yield "shape", f"{shape}, {counted(prod(treatment.shape), 'element')}"
     yield "tied to", ", ".join(treatment.aliases)
@@ -107,7 +107,9 @@ def _why_frozen(plan: Plan, treatment: Treatment) -> str:
     rules = [touch for touch in treatment.history if touch.key == "freeze"]
     if treatment.name in plan.frozen and rules:
         last = rules[-1]
-        return f"by rule `{last.rule}`{f' at {last.source}:{last.line}' if last.line else ''}; nothing is computed for it"
+        return (
+            f"by rule `{last.rule}`{f' at {last.source}:{last.line}' if last.line else ''}; nothing is computed for it"
+        )
     return "the network has its gradient switched off; a rule with `freeze: false` would take it in"
 
 
@@ -169,3 +171,15 @@ def _dimmed(line: str, *, colour: bool) -> str:
     """The line with its mark as a default dimmed."""
     body = line.removesuffix("  default")
     return line if body == line else body + painted("  default", DIM, colour=colour)
+
+
+def unknown_parameter(plan: Plan, name: str) -> str | None:
+    """What to say where the plan has no parameter `name`: what lies below a module of that name, else near ones."""
+    names = dict.fromkeys([*plan.names, *plan.aliases])
+    if name in names:
+        return None
+    below = [each for each in names if each.startswith(f"{name}.")]
+    more = f" and {len(below) - _MOST_NEAR:,} more" if len(below) > _MOST_NEAR else ""
+    cure = f"below it are {', '.join(below[:_MOST_NEAR])}{more}" if below else suggestion(name, names)
+    lines = [f"error: the network has no parameter `{printable(name)}`"]
+    return "\n".join(lines + ([f"   = help: {printable(cure)}"] if cure else []))

@@ -175,7 +175,14 @@ def _table(plan: Plan) -> Table:
     rows = []
     for place, (group, values, scheduled) in enumerate(zip(plan.groups, settings, schedules, strict=True)):
         cells = [texts[key][values[key]] if key in values else "" for key in columns]
-        row = [str(place), printable(group.name), group.optimizer, f"{len(group.parameters):,}", f"{group.numel:,}", *cells]
+        row = [
+            str(place),
+            printable(group.name),
+            group.optimizer,
+            f"{len(group.parameters):,}",
+            f"{group.numel:,}",
+            *cells,
+        ]
         rows.append((*row, scheduled))
     if any(row[-1] for row in rows):
         head.append("schedule")

@@ -24,7 +24,6 @@ EXPLANATIONS = READING | MEANING
 LISTS = ("codes", "optimizers", "policies", "predicates", "attributes", "keys")
 
 _WIDTH = 88
-_EVERYWHERE = ("optimizer", "rules")
 
 
 def topic_text(topic: str, catalog: Catalog) -> str | None:
@@ -93,17 +92,20 @@ def _list(word: str, catalog: Catalog) -> str:
         "codes": CODES,
         "predicates": catalog.predicates,
         "attributes": catalog.attributes,
-        "keys": {
-            key: _sentence(text) for key, text in catalog.keys.items() if not key.startswith(_EVERYWHERE) or key in _EVERYWHERE
-        }
-        | {key: _sentence(text) for key, text in catalog.keys.items() if key.startswith("rules.") and key not in _settings(catalog)}
-        | {"optimizer.TYPE.KEY": "A setting of an optimizer: `optplan help optimizers` lists the types."},
+        "keys": _general_keys(catalog),
     }
     return _table(tables[word].items())
 
 
-def _settings(catalog: Catalog) -> set[str]:
-    return {f"rules.{key}" for key in catalog.all_settings}
+def _general_keys(catalog: Catalog) -> dict[str, str]:
+    """The keys less the settings of optimizers, which are many."""
+    settings = {f"rules.{key}" for key in catalog.all_settings}
+    keys = {
+        key: _sentence(text)
+        for key, text in catalog.keys.items()
+        if key not in settings and (not key.startswith("optimizer.") or key == "optimizer.type")
+    }
+    return keys | {"optimizer.TYPE.KEY": "A setting: `optplan help optimizers` lists the types."}
 
 
 def _optimizer(kind: OptimizerType) -> str:
@@ -149,8 +151,8 @@ def _argument(argument: ArgumentType) -> str:
 
 def _about_argument(argument: ArgumentType) -> str:
     default = "required" if argument.required else f"{argument.default or 'nothing'} if left out"
-    kind = " or ".join(argument.words) or argument.kind
-    return f"{default}; a {kind}. {argument.description}" if not argument.words else f"{default}; {kind}. {argument.description}"
+    kind = " or ".join(argument.words) if argument.words else f"a {argument.kind}"
+    return f"{default}; {kind}. {argument.description}"
 
 
 def _classes(topic: str, catalog: Catalog) -> Iterator[str]:
@@ -179,7 +181,8 @@ def _keys(word: str, catalog: Catalog) -> str:
     if found:
         rows = [(", ".join(names), text) for text, names in found.items()]
         return f"setting `{word}`\n\n" + "\n\n".join(f"{names}\n{_prose(text, '  ')}" for names, text in rows)
-    ends = [key for key in catalog.keys if key.endswith(f".{word}")]
+    # an optimizer has a page of its own
+    ends = [key for key in catalog.keys if key.endswith(f".{word}") and word not in catalog.optimizers]
     return "\n\n".join(f"key `{key}`\n\n{_key(key, catalog)}" for key in ends)
 
 
@@ -191,7 +194,11 @@ def _key(key: str, catalog: Catalog) -> str:
         return _prose(_about(setting))
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None
     text = _prose(catalog.keys[key])
-    return text if option is None else f"{text}\n\ntaken by {', '.join(catalog.optimizers_with_option(parts[0], parts[1]))}"
+    return (
+        text
+        if option is None
+        else f"{text}\n\ntaken by {', '.join(catalog.optimizers_with_option(parts[0], parts[1]))}"
+    )
 
 
 def _sentence(text: str) -> str:
@@ -201,7 +208,12 @@ def _sentence(text: str) -> str:
 
 def _prose(text: str, margin: str = "") -> str:
     return fill(
-        " ".join(text.split()), _WIDTH, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False, break_long_words=False
+        " ".join(text.split()),
+        _WIDTH,
+        initial_indent=margin,
+        subsequent_indent=margin,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
 
 

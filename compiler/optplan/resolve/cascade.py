@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optplan.config import Constant, Listing
+from optplan.expression import Constant, Listing
 from optplan.resolve.plan import Touch
 from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare, written
 from optplan.resolve.ties import contradictions
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optplan.catalog import Catalog, OptimizerType
-    from optplan.config import Config, Option, Optimizer, Rule, Scheduled, Value
+    from optplan.config import Config, Optimizer, Option, Rule, Scheduled
     from optplan.diagnostics import Collector
+    from optplan.expression import Value
     from optplan.resolve.curve import Curve
     from optplan.resolve.plan import Setting
     from optplan.resolve.schedule import Resolver
@@ -252,7 +253,9 @@ class Cascade:
             case Listing(items):
                 befores = before if isinstance(before, tuple) else (None,) * len(items)
                 befores += (None,) * (len(items) - len(befores))
-                return tuple(self._evaluated(item, attributes, each) for item, each in zip(items, befores, strict=False))
+                return tuple(
+                    self._evaluated(item, attributes, each) for item, each in zip(items, befores, strict=False)
+                )
         base = before if isinstance(before, (int, float)) and not isinstance(before, bool) else None
         return evaluate(node, Scope(self._scope.let, attributes, self._scope.layers, base))
 
@@ -324,7 +327,8 @@ class Cascade:
         if setting is None:
             return
         for value in curve.extremes(own):
-            wrong = setting.check(value)
+            # SparseAdam refuses to be made with a rate of 0, and updates with it: a warm-up may begin there.
+            wrong = None if scheduled.name == "lr" and value == 0 else setting.check(value)
             if wrong is not None:
                 message = f"`{scheduled.name}` {wrong}, and its policy reaches {value:g} for `{name}`"
                 self._tell("OP305", message, scheduled.policy.span or scheduled.span)
@@ -343,6 +347,8 @@ class Cascade:
         """Report rules that give a tied parameter different values through different names (OP207)."""
         rules = self._config.rules
         for key, earlier, deciding in contradictions(sheet, point, self.matched):
+            # Of two that contradict each other neither is overridden: that would be the same fault told twice.
+            self.effective.update((earlier, deciding))
             self._tell(
                 "OP207",
                 f"the rules `{rules[earlier].label}` and `{rules[deciding].label}` contradict each other about "
@@ -373,7 +379,9 @@ class Cascade:
         key = (code, span and (span.source.name, span.start), None if span else message)
         if key not in self._told:
             self._told.add(key)
-            self._collector.error(code, message, span, help=help, severity="warning" if severity == "warning" else "error")
+            self._collector.error(
+                code, message, span, help=help, severity="warning" if severity == "warning" else "error"
+            )
 
 
 def _touch(key: str, before: Setting, after: Setting, rule: Rule, span: Span | None) -> Touch:

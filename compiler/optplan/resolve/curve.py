@@ -312,7 +312,9 @@ class Epochs(_Shape):
     def settled(self) -> float | None:
         """The first epoch in which the item is settled."""
         settled = self.item.settled
-        return None if settled is None else max(0.0, ceil(settled + self.begin) * self.length - self.begin * self.length)
+        return (
+            None if settled is None else max(0.0, ceil(settled + self.begin) * self.length - self.begin * self.length)
+        )
 
     def extremes(self, base: float) -> list[float]:
         """Those of the item."""
@@ -411,4 +413,3 @@ def _from_data(data: Any) -> Any:
         return data
     kind = _NODES[data["kind"]]
     return kind(**{name: _from_data(value) for name, value in data.items() if name != "kind"})
-

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, NoReturn
 
-from optplan.config import Binary, Call, Name, Negative, Number, Quantity
+from optplan.expression import Binary, Call, Name, Negative, Number, Quantity
 from optplan.resolve.horizon import amount, exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from optplan.config import Argument, Policy, Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Argument, Policy, Value
     from optplan.resolve.horizon import Horizon
 
 
@@ -143,7 +143,9 @@ class Counter:
                 return Fraction(math.ceil(arguments[0]))
             case "round":
                 return Fraction(round(arguments[0]))
-        self._faults.fault("OP403", f"`{function}` has no place in a duration", node, "use + - * / min max floor ceil round")
+        self._faults.fault(
+            "OP403", f"`{function}` has no place in a duration", node, "use + - * / min max floor ceil round"
+        )
 
 
 def shown(number: Fraction) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
-from optplan.config import Inside, Predicate, TypeIs
+from optplan.filter import Inside, Predicate, TypeIs
 from optplan.resolve.cascade import Cascade
 from optplan.resolve.plan import Case, Group, Origin, Plan
 from optplan.resolve.schedule import Resolver
@@ -151,9 +151,7 @@ def _named(network: Network, selection: Selection, points: frozenset[int]) -> tu
     return tuple(name for name, at in zip(network.names, selection.point_of, strict=True) if at in points)
 
 
-def _names(
-    config: Config, selection: Selection, outcomes: list[Outcome], group_at: list[int], count: int
-) -> list[str]:
+def _names(config: Config, selection: Selection, outcomes: list[Outcome], group_at: list[int], count: int) -> list[str]:
     """The name of each group: the rules that gave one of its values, else `default`; numbered where not unique."""
     givers: list[set[int]] = [set() for _ in range(count)]
     layers: list[set[int | None]] = [set() for _ in range(count)]

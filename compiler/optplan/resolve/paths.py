@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from optplan.config import Among, Any, Choice, Index, One, Range
+from optplan.filter import Among, Any, Choice, Index, One, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from optplan.config import Part, Path
+    from optplan.filter import Part, Path
 
 # How long a run of digits may be that counts as an index: Python refuses to read thousands of them.
 _DIGITS = 18
@@ -142,7 +142,9 @@ def matcher(parts: tuple[Part, ...]) -> str | Callable[[str], Match]:
         return _index
     if len(parts) == 1 and isinstance(parts[0], Range):
         low, high = parts[0].low, parts[0].high
-        return lambda segment: _index(segment) is not False and low <= int(segment) <= high and segment == str(int(segment))
+        return lambda segment: (
+            _index(segment) is not False and low <= int(segment) <= high and segment == str(int(segment))
+        )
     pattern = re2_compile("".join(_regex(part) for part in parts))
     if not any(isinstance(part, Index) for part in parts):
         return lambda segment: pattern.fullmatch(segment) is not None
@@ -190,9 +192,7 @@ def _regex(part: Part) -> str:
         case Range(low, high):
             return f"(?:{'|'.join(map(str, range(low, high + 1)))})"
         case Among(ranges, negated):
-            inside = "".join(
-                re.escape(a) if a == b else f"{re.escape(a)}-{re.escape(b)}" for a, b in ranges
-            )
+            inside = "".join(re.escape(a) if a == b else f"{re.escape(a)}-{re.escape(b)}" for a, b in ranges)
             return f"[{'^' if negated else ''}{inside}]"
         case Choice(options):
             return f"(?:{'|'.join(''.join(map(_regex, option)) for option in options)})"

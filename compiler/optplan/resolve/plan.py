@@ -324,7 +324,9 @@ def _group(data: dict[str, Any]) -> Group:
         data["optimizer"],
         tuple((key, _setting(value)) for key, value in data["settings"].items()),
         tuple((key, curves.from_data(value)) for key, value in data["schedule"].items()),
-        tuple((target, tuple((name, _setting(v)) for name, v in each.items())) for target, each in data["options"].items()),
+        tuple(
+            (target, tuple((name, _setting(v)) for name, v in each.items())) for target, each in data["options"].items()
+        ),
         tuple(data["parameters"]),
         data["numel"],
         data["origin"],

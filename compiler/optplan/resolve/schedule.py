@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from optplan.config import Before, Binary, Call, Listing, Name, Negative, PerEpoch, Phase, Ratio, Then
+from optplan.expression import Before, Binary, Call, Listing, Name, Negative, PerEpoch, Phase, Ratio, Then
 from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp, Stairs, Steps
 from optplan.resolve.duration import Clock, Counter, Faults, PolicyFaultError, shown
 from optplan.resolve.level import Bound, Last, Level
@@ -19,8 +19,8 @@ from optplan.resolve.value import EvaluationError, Scope, evaluate, reads
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from optplan.config import Argument, Policy, Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Argument, Policy, Value
     from optplan.resolve.curve import Curve
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.level import AnyLevel

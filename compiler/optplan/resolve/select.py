@@ -15,14 +15,15 @@ from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING
 
-from optplan.config import And, Compare, Inside, Not, Or, Path, Predicate, Regex, SetName, TypeIs
+from optplan.filter import And, Compare, Inside, Not, Or, Path, Predicate, Regex, SetName, TypeIs
 from optplan.resolve.paths import Automaton, re2_compile
 from optplan.resolve.value import Attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from optplan.config import Filter, Layer
+    from optplan.config import Layer
+    from optplan.filter import Filter
     from optplan.resolve.network import Kind, Network
     from optplan.resolve.paths import State
 
@@ -318,7 +319,11 @@ class _Walk:
         """The bits of what holds under one name."""
         paths, _, context = self._at[owner]
         _, _, number, above = self._contexts[context]
-        mask = above | self._owner_masks[number] | self._masks.of_local(local, native or local, self._network.kinds[number])
+        mask = (
+            above
+            | self._owner_masks[number]
+            | self._masks.of_local(local, native or local, self._network.kinds[number])
+        )
         covering = paths.step(local).mask
         if self._searches:
             mask |= self._searched(name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from optplan.config import Before, Constant, Number, PerEpoch, Then
+from optplan.expression import Before, Constant, Number, PerEpoch, Then
 from optplan.resolve.plan import Touch
 from optplan.resolve.value import reads
 
 if TYPE_CHECKING:
     from optplan.catalog import OptimizerType
-    from optplan.config import Assignment, Policy, Scheduled
+    from optplan.config import Assignment, Scheduled
+    from optplan.expression import Policy
     from optplan.resolve.curve import Curve
     from optplan.resolve.plan import Curves, Options, Setting, Settings
     from optplan.source import Span

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optplan.config import Constant, Listing
 from optplan.diagnostics import suggestion
+from optplan.expression import Constant, Listing
 from optplan.resolve.horizon import resolve_horizon
 from optplan.resolve.schedule import Resolver
 from optplan.resolve.value import ATTRIBUTES, EvaluationError, Scope, evaluate, evaluate_let, reads
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from optplan.catalog import Catalog, OptimizerType
-    from optplan.config import Assignment, Config, Optimizer, Rule, Scheduled, Value
+    from optplan.config import Assignment, Config, Optimizer, Rule, Scheduled
     from optplan.diagnostics import Collector
+    from optplan.expression import Value
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.plan import Setting
 
@@ -121,7 +122,9 @@ def _check_rule(
             continue
         _checked(assignment, kinds, let, collector)
     for option in rule.options:
-        if not any(option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings):
+        if not any(
+            option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings
+        ):
             names = " and ".join(f"`{kind.name}`" for kind in kinds)
             collector.error("OP115", f"{names} {_has(kinds)} no option `{option.name}`", option.span)
 
@@ -158,7 +161,9 @@ def _schedulable(scheduled: Scheduled, kinds: list[OptimizerType], catalog: Cata
             "OP406",
             f"`{scheduled.name}` of `{having[0].name}` cannot have a policy",
             scheduled.key_span or scheduled.span,
-            help=f"schedule one element: {' or '.join(elements)}" if elements else "only numbers can change as training goes on",
+            help=f"schedule one element: {' or '.join(elements)}"
+            if elements
+            else "only numbers can change as training goes on",
         )
         return False
     return True

@@ -8,6 +8,7 @@ means.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from optplan.resolve.sheet import written
@@ -38,11 +39,23 @@ def contradictions(sheet: Sheet, point: Point, matched: Callable[[int], int]) ->
         # A rule that matches under no single name, but under several together, speaks for all.
         return frozenset(place for place, rules in enumerate(rules_under) if rules >> rule & 1) or every
 
-    for key, steps in sheet.steps.items():
+    for key, steps in _overlapping(sheet).items():
         deciding, final = steps[-1]
         for earlier, value in steps[:-1]:
             if value != final and not names(earlier) & names(deciding):
                 yield Contradiction(_written(key), earlier, deciding)
+
+
+def _overlapping(sheet: Sheet) -> dict[tuple[str, ...], list[tuple[int, object]]]:
+    """What was given to each key, in file order: to an element of a list also what the whole list gave it."""
+    found = dict(sheet.steps)
+    for key, steps in sheet.steps.items():
+        if key[1:] and key[1].isdigit():
+            place = int(key[1])
+            whole = sheet.steps.get(key[:1], ())
+            shares = [(rule, value[place]) for rule, value in whole if isinstance(value, tuple) and place < len(value)]
+            found[key] = sorted([*shares, *steps], key=itemgetter(0))
+    return found
 
 
 def _written(key: tuple[str, ...]) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optplan.config import And, Inside, Path, Predicate, TypeIs
 from optplan.diagnostics import nearest, suggestion
+from optplan.filter import And, Inside, Path, Predicate, TypeIs
 from optplan.resolve.paths import Automaton, matches
 from optplan.resolve.select import atoms as atoms_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from optplan.config import Config, Filter, Layer, Rule
+    from optplan.config import Config, Layer, Rule
     from optplan.diagnostics import Collector
+    from optplan.filter import Filter
     from optplan.resolve.network import Network
     from optplan.resolve.paths import State
     from optplan.resolve.select import Atom, Atoms, Selection
@@ -159,4 +160,6 @@ def _covered(path: Path, network: Network) -> int:
     for parent, segment in zip(network.parents, network.segments, strict=True):
         above = automaton.start if parent < 0 else states[parent]
         states.append(above.step(segment) if segment else above)
-    return sum(bool(states[owner].step(local).covering) for owner, local in zip(network.owners, network.locals, strict=True))
+    return sum(
+        bool(states[owner].step(local).covering) for owner, local in zip(network.owners, network.locals, strict=True)
+    )

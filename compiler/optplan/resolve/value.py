@@ -11,14 +11,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from optplan.config import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Quantity, Ratio
 from optplan.diagnostics import suggestion
+from optplan.expression import Binary, Call, Constant, Element, Listing, Name, Negative, Number, Quantity, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from optplan.config import Value
     from optplan.diagnostics import Collector
+    from optplan.expression import Value
     from optplan.resolve.network import Shape
 
 Scalar = int | float
@@ -149,7 +149,11 @@ def _attribute(node: Value, name: str, index: int | None, scope: Scope) -> Scala
         raise EvaluationError("OP304", f"`{node}` has a value only for a parameter", node)
     found = scope.attributes.get(name, index)
     if found is None:
-        cure = "`layers` at the top numbers the network" if name == "layer" else f"add `and ndim >= 2` or the like: its shape is {list(scope.attributes.shape)}"
+        cure = (
+            "`layers` at the top numbers the network"
+            if name == "layer"
+            else f"add `and ndim >= 2` or the like: its shape is {list(scope.attributes.shape)}"
+        )
         raise EvaluationError("OP304", f"there is no `{node}`", node, cure)
     return found
 
