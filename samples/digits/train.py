@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("digits.optim.yaml"))
     arguments = parser.parse_args()
 
-    torch.set_num_threads(2)  # more gain nothing on batches this small
+    torch.set_num_threads(2)  # the time that README.md speaks of is that of two cores
     try:
         config = optplan.load(arguments.config)
         digits = load()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-
+# Settings that a configuration takes for its base class are none that a type checker knows.
+_LABELS: dict[str, Any] = {"num_labels": 10}
 _TRANSFORMER: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 12,
@@ -29,7 +30,7 @@ _TRANSFORMER: dict[str, Any] = {
 def vit() -> nn.Module:
     """A vision transformer: class token and positions are bare parameters of one module."""
     return transformers.ViTForImageClassification(
-        transformers.ViTConfig(**_TRANSFORMER, image_size=32, patch_size=8, num_labels=10)
+        transformers.ViTConfig(**_TRANSFORMER, image_size=32, patch_size=8, **_LABELS)
     )
 
 
@@ -55,7 +56,7 @@ def llama() -> nn.Module:
 
 def convnext() -> nn.Module:
     """A convolutional network with depthwise convolutions and layer scales."""
-    config = transformers.ConvNextConfig(depths=[1, 1, 3, 1], hidden_sizes=[8, 16, 24, 32], num_labels=10)
+    config = transformers.ConvNextConfig(depths=[1, 1, 3, 1], hidden_sizes=[8, 16, 24, 32], **_LABELS)
     return transformers.ConvNextForImageClassification(config)
 
 
@@ -69,7 +70,7 @@ def swin() -> nn.Module:
         num_heads=[2, 4],
         window_size=4,
         use_absolute_embeddings=True,
-        num_labels=10,
+        **_LABELS,
     )
     return transformers.SwinForImageClassification(config)
 
@@ -77,24 +78,19 @@ def swin() -> nn.Module:
 def resnet() -> nn.Module:
     """A residual network of bottlenecks; batch norms keep their statistics in buffers."""
     config = transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 2, 2, 1], layer_type="bottleneck", num_labels=10
+        embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 2, 2, 1], layer_type="bottleneck", **_LABELS
     )
     return transformers.ResNetForImageClassification(config)
 
 
 def detr() -> nn.Module:
     """A detector on a residual network, whose norms are frozen ones: buffers only."""
-    backbone = transformers.ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16, 24, 32],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        out_features=["stage4"],
-    )
+    features: dict[str, Any] = {"out_features": ["stage4"]}
+    native: dict[str, Any] = {"use_timm_backbone": False, "use_pretrained_backbone": False}
     config = transformers.DetrConfig(
-        backbone_config=backbone,
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
+        backbone_config=transformers.ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type="basic", **features
+        ),
         d_model=16,
         encoder_layers=2,
         decoder_layers=2,
@@ -103,6 +99,7 @@ def detr() -> nn.Module:
         encoder_attention_heads=2,
         decoder_attention_heads=2,
         num_queries=5,
+        **native,
     )
     return transformers.DetrForObjectDetection(config)
 

@@ -29,7 +29,7 @@ class Expected(NamedTuple):
 IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}
 
 
-def _settings(cls: type[torch.optim.Optimizer], given: dict[str, Any]) -> dict[str, Any]:
+def _settings(cls: Callable[..., torch.optim.Optimizer], given: dict[str, Any]) -> dict[str, Any]:
     one = cls([nn.Parameter(torch.zeros(1, 1))])
     return {key: value for key, value in one.defaults.items() if key not in IMPLEMENTATION} | given
 

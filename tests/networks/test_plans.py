@@ -165,7 +165,9 @@ FACTORS: dict[str, Callable[[int], float]] = {
 
 
 @pytest.mark.parametrize(("architecture", "factor"), FACTORS.items(), ids=FACTORS)
-def test_each_parameter_follows_the_schedule_from_its_own_rate(architecture: str, factor: Callable[[int], float]) -> None:
+def test_each_parameter_follows_the_schedule_from_its_own_rate(
+    architecture: str, factor: Callable[[int], float]
+) -> None:
     plan = planned(architecture)
     for name, each in expected(architecture).items():
         if each is not None:

@@ -128,7 +128,7 @@ CONTRADICTIONS: list[tuple[str, Rules]] = [
 @pytest.mark.parametrize(("key", "rules"), CONTRADICTIONS)
 def test_rules_that_hold_under_different_names_may_not_contradict(key: str, rules: Rules) -> None:
     optimizers = {"other": {"type": "sgd", "lr": 0.1}, "third": {"type": "sgd", "lr": 0.2}}
-    more = {"optimizers": optimizers} if key == "use" else {}
+    more: dict[str, Any] = {"optimizers": optimizers} if key == "use" else {}
     found = contradiction(rules, **more)
     assert f"`{key}`" in found.message
     assert "`embed.weight`" in found.message
@@ -141,7 +141,10 @@ def test_rules_that_hold_under_different_names_may_not_contradict(key: str, rule
 def test_a_list_and_an_element_of_it_contradict_where_they_overlap() -> None:
     whole = {"where": "embedding", "betas": [0.8, 0.9]}
     assert "`betas[1]`" in contradiction([whole, {"where": "linear", "betas[1]": 0.95}]).message
-    assert planned([whole, {"where": "linear", "betas[1]": 0.9}]).parameter("embed.weight").settings["betas"] == (0.8, 0.9)
+    assert planned([whole, {"where": "linear", "betas[1]": 0.9}]).parameter("embed.weight").settings["betas"] == (
+        0.8,
+        0.9,
+    )
 
 
 def test_the_place_is_that_of_the_rule_that_decides() -> None:
@@ -183,7 +186,7 @@ THREE: list[tuple[str, str, bool]] = [
 
 
 @pytest.mark.parametrize(("first", "second", "contradicts"), THREE)
-def test_of_three_names_one_in_common_is_enough(first: str, second: str, contradicts: bool) -> None:  # noqa: FBT001 - a table
+def test_of_three_names_one_in_common_is_enough(first: str, second: str, contradicts: bool) -> None:
     rules = [{"where": first, "lr": 0.1}, {"where": second, "lr": 0.2}]
     if contradicts:
         contradiction(rules, Thrice())

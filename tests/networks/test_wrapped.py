@@ -14,6 +14,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
     checkpoint_wrapper,
     offload_wrapper,
 )
+from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
 from torch.optim.swa_utils import AveragedModel
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # No kernel is made: the plan looks at what `torch.compile` returns, and never calls it.
-compiled = partial(torch.compile, backend="eager")
+compiled: Callable[[nn.Module], Any] = partial(torch.compile, backend="eager")
 
 
 def checkpointed(network: nn.Module) -> nn.Module:
@@ -105,7 +106,7 @@ def test_the_plan_under_data_parallelism_is_that_of_the_bare_network(
 def test_the_plan_of_a_sharded_network_is_that_of_the_bare_one(architecture: str) -> None:
     network = BUILDERS[architecture]()
     bare = optplan.plan(document(architecture), network)
-    mesh = torch.distributed.init_device_mesh("cpu", (1,))
+    mesh = init_device_mesh("cpu", (1,))
     for module in list(network.modules())[1:]:
         if type(module).__name__.endswith(("Layer", "Block")):
             torch.distributed.fsdp.fully_shard(module, mesh=mesh)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,6 +14,9 @@ from hypothesis import strategies as st
 
 import optplan
 from tests.networks.architectures import BUILDERS, build
+
+if TYPE_CHECKING:
+    from random import Random
 
 NETWORKS = Path(__file__).parents[1] / "networks"
 EVERY = pytest.mark.parametrize("architecture", BUILDERS)

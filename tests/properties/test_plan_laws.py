@@ -62,7 +62,7 @@ STEPS: list[Document] = [
     {"use": "same"},
     {"use": "optimizer"},
     {"schedule": {"lr": "linear(50, to=0x)"}},
-    {"schedule": {"lr": "hold(10, at=0x) over base"}},
+    {"schedule": {"lr": "hold(10, at=0x) -> base"}},
     {"torch": {"foreach": True}},
 ]
 TAIL = st.lists(st.sampled_from(STEPS), min_size=1, max_size=2)
@@ -102,9 +102,9 @@ def made(document: Document, architecture: str) -> optplan.Plan | None:
         return optplan.plan(document, network(architecture))
     except optplan.ConfigError as fault:
         # Settings that nobody takes, ties that are contradicted, and layers that cover nothing are possible here.
-        allowed = {"OP113", "OP207", "OP208"}
-        assert {each.code for each in fault.diagnostics if each.severity == "error"} <= allowed, str(fault)
-        return None
+        if {each.code for each in fault.diagnostics if each.severity == "error"} <= {"OP113", "OP207", "OP208"}:
+            return None
+        raise
 
 
 @given(document=documents(), architecture=architectures)
@@ -249,8 +249,9 @@ def _tolerant(document: Document, architecture: str) -> optplan.Plan | None:
     try:
         return optplan.plan(document, network(architecture))
     except optplan.ConfigError as fault:
-        assert "OP207" in {each.code for each in fault.diagnostics}, str(fault)
-        return None
+        if "OP207" in {each.code for each in fault.diagnostics}:
+            return None
+        raise
 
 
 def test_back_to_the_main_optimizer_is_named_by_what_is_set_on_the_way() -> None:
@@ -293,10 +294,9 @@ SCHEDULES: list[tuple[str, Any]] = [
     ("warmup(20) -> cosine(to=0.1x)", lambda t, own: own * _warm_cosine(t, 20, 100, 0.1)),
     ("warmup(20, from=0.2x) -> hold()", lambda t, own: own * (0.2 + 0.8 * min(t, 20) / 20)),
     ("step(every=30, gamma=0.5)", lambda t, own: own * 0.5 ** (t // 30)),
-    ("decay(gamma=0.9, every=10)", lambda t, own: own * 0.9 ** (t / 10)),
     ("multistep(at=[10, 40], gamma=0.1)", lambda t, own: own * 0.1 ** ((t >= 10) + (t >= 40))),
-    ("hold(10, at=0x) over linear(to=0x)", lambda t, own: 0.0 if t < 10 else own * max(0.0, 1 - t / 100)),
-    ("hold(50, at=1e-4) -> hold(at=2e-4)", lambda t, own: 0.0 if own == 0 else 1e-4 if t < 50 else 2e-4),  # noqa: PLR2004
+    ("hold(10, at=0x) -> hold(at=1x)", lambda t, own: 0.0 if t < 10 else own),
+    ("hold(50, at=1e-4) -> hold(at=2e-4)", lambda t, own: 0.0 if own == 0 else 1e-4 if t < 50 else 2e-4),
 ]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 # torch warns until someone says whether sparse gradients are to be checked.
-torch.sparse.check_sparse_tensor_invariants.disable()
+torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]  # torch's own
 
 CLASSES = 3
 BATCH = 8
@@ -104,6 +104,21 @@ class Words(nn.Module):
         generator = torch.Generator().manual_seed(update)
         words = torch.randint(20, (BATCH, 5), generator=generator)
         return words, torch.randint(CLASSES, (BATCH,), generator=generator)
+
+
+class Attentive(nn.Module):
+    """Every layer of torch whose parameters have names of their own, and containers in containers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 4))
+        self.attention = nn.MultiheadAttention(4, 2, add_bias_kv=True)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 2, enable_nested_tensor=False)
+        self.recurrent = nn.LSTM(4, 3, num_layers=2, bidirectional=True)
+        self.parts = nn.ParameterDict({"b": nn.Parameter(torch.zeros(2)), "a": nn.Parameter(torch.zeros(1))})
+        self.rest = nn.ModuleList([nn.Sequential(nn.Conv1d(2, 2, 1), nn.BatchNorm1d(2)), nn.PReLU()])
+        self.nothing = None
+        self.register_parameter("absent", None)
 
 
 def seeded(build: Callable[[], nn.Module]) -> nn.Module:

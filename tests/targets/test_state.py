@@ -134,7 +134,9 @@ def test_a_checkpoint_in_the_other_order_changes_nothing(name: str, tmp_path: Pa
 
 
 @several
-@pytest.mark.parametrize("duplicate", [deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))], ids=["copy", "pickle"])  # noqa: S301 - our own bytes
+@pytest.mark.parametrize(
+    "duplicate", [deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))], ids=["copy", "pickle"]
+)
 @pytest.mark.parametrize("begun", [0, HALF])
 def test_a_duplicate_trains_on(name: str, duplicate: Callable[[Any], Any], begun: int) -> None:
     mine, compiled = compile_several(name)

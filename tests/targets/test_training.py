@@ -93,9 +93,8 @@ def test_muon_beside_adamw_is_two_stock_optimizers() -> None:
     train(mine, compiled, range(UPDATES))
     spared = [p for n, p in theirs.named_parameters() if n.endswith("bias") or n.startswith(("norm.", "final."))]
     decayed = [p for n, p in theirs.named_parameters() if n in {"stem.weight", "head.weight"}]
-    adamw = torch.optim.AdamW(
-        [{"params": spared, "weight_decay": 0.0}, {"params": decayed}], lr=3e-3, betas=(0.9, 0.95), weight_decay=0.1
-    )
+    groups: list[dict[str, Any]] = [{"params": spared, "weight_decay": 0.0}, {"params": decayed}]
+    adamw = torch.optim.AdamW(groups, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.1)
     muon = torch.optim.Muon([theirs.get_parameter("body.weight")], lr=0.02, momentum=0.9)
     train_by_hand(theirs, [(adamw, [3e-3, 3e-3]), (muon, [0.02])], scheduled=True)
     assert same_weights(mine, theirs)
@@ -191,14 +190,16 @@ def test_a_rate_per_layer() -> None:
     )
     train(mine, optplan.compile(config, mine, steps=UPDATES), range(UPDATES))
     lrs = [0.5 * 0.5**2, 0.5 * 0.5, 0.5]
-    optimizer = torch.optim.SGD([{"params": [p], "lr": lr} for p, lr in zip(theirs.parameters(), lrs, strict=True)], momentum=0.9)
+    optimizer = torch.optim.SGD(
+        [{"params": [p], "lr": lr} for p, lr in zip(theirs.parameters(), lrs, strict=True)], momentum=0.9
+    )
     train_by_hand(theirs, [(optimizer, lrs)], scheduled=True)
     assert same_weights(mine, theirs)
 
 
 def test_what_a_rule_freezes_stays_and_what_it_thaws_moves() -> None:
     model = seeded(Pictures)
-    model.get_parameter("body.weight").requires_grad_(False)  # noqa: FBT003 - torch's own argument
+    model.get_parameter("body.weight").requires_grad_(False)
     config = document(
         {"type": "adamw", "lr": 1e-2},
         rules=[{"where": "stem", "freeze": True}, {"where": "body.weight", "freeze": False}],

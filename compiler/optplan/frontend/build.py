@@ -17,8 +17,9 @@ from optplan.filter import And, Not, Or, SetName
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 from optplan.frontend.patterns import parse_path
+from optplan.frontend.places import PLAIN
 from optplan.frontend.policies import parse_policy
-from optplan.frontend.shape import PLAIN, check_shape
+from optplan.frontend.shape import check_shape
 from optplan.frontend.values import FUNCTIONS, UNITS, parse_value
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from optplan.filter import Filter
     from optplan.frontend.compose import Composed
     from optplan.frontend.nodes import Entry, Node
-    from optplan.frontend.shape import Checked
+    from optplan.frontend.places import Checked
 
 # Words of the expression languages that are no attribute, function, phase or unit.
 _WORDS = frozenset({"base", "layers", "and", "or", "not", "over", "into", "per", "true", "false", "null", "x", "all"})

@@ -113,6 +113,9 @@ def expression_text(node: Node, collector: Collector, what: str) -> Text | None:
     cure = f"write {what} as one text, in one line or indented after `>-`"
     if proper:
         cure = f"write it in quotes: {proper}"
+    parts = [item.text.value for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
+    if what == "a filter" and len(parts) > 1:
+        cure = f"join filters by `or`: `{' or '.join(parts)}`"
     if isinstance(node, Unread):
         collector.error("OP007", _misread(node, f"where {what} is expected"), _fault_span(node), help=cure)
         return None

@@ -8,84 +8,24 @@ checked data once it is reported, so that one fault has one message.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from optplan.diagnostics import suggestion
-from optplan.frontend.nodes import Entry, Mapping, Scalar, Sequence, expression_text, refuse
+from optplan.frontend.findings import Findings
+from optplan.frontend.nodes import Mapping, Scalar, Sequence, expression_text, refuse
+from optplan.frontend.places import PATTERN, Checked, expected_expression, is_setting
 
 if TYPE_CHECKING:
-    from jsonschema import ValidationError
     from jsonschema.protocols import Validator
 
     from optplan.catalog import Catalog
     from optplan.diagnostics import Collector
-    from optplan.frontend.nodes import Node
+    from optplan.frontend.nodes import Entry, Node
+    from optplan.frontend.places import Path
     from optplan.source import Span
 
-Path = tuple[str | int, ...]
-
-# Where the text of a scalar is read, whatever type YAML would give it, and what it is called there.
-_FILTER, _PATTERN, _POLICY = "a filter", "a path pattern", "a policy"
-# Keys of an optimizer or a rule that hold no setting.
-PLAIN = frozenset({"type", "where", "name", "use", "freeze", "optional", "schedule", "torch", "mindspore"})
 # What each of these says when it says nothing.
 _LATER = {"accumulate": (1,), "clip": ("none",), "loss_scale": ("none",)}
-
-# What to write where a required key is missing.
-_REQUIRED = {
-    "optplan": "begin with `optplan: 1`",
-    "optimizer": "say `optimizer: {type: adamw, lr: 1e-3}`",
-    "where": "say which parameters it is for; `where: all` is every one",
-    "type": "say which optimizer it is, such as `type: adamw`",
-}
-
-_TYPES = {
-    "string": "a text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a mapping",
-    "null": "null",
-}
-
-
-def expected_expression(path: Path) -> str | None:
-    """What expression stands at `path`, None where none does; a number of a setting may be one too."""
-    match path:
-        case ("rules", int(), "where") | ("sets", str()):
-            return _FILTER
-        case ("layers", int()) | ("layers", int(), int()):
-            return _PATTERN
-        case ("schedule", str()) | ("rules", int(), "schedule", str()):
-            return _POLICY
-        case ("clip",) | ("loss_scale",):
-            return "one text"
-    return None
-
-
-def is_setting(path: Path) -> bool:
-    """Whether `path` leads to a setting, or an element of one, or a number of `let`."""
-    match path:
-        case ("let", str()):
-            return True
-        case ("optimizer", str(key), *_) | ("optimizers", str(), str(key), *_) | ("rules", int(), str(key), *_):
-            return key not in PLAIN
-    return False
-
-
-@dataclass(slots=True)
-class Checked:
-    """A document whose shape was checked: `faulty` are the places that are not to be read further."""
-
-    root: Mapping
-    faulty: set[Path] = field(default_factory=set)
-
-    def sound(self, *path: str | int) -> bool:
-        """Whether nothing at `path` or above it is faulty."""
-        return not any(path[:length] in self.faulty for length in range(len(path) + 1))
 
 
 def check_shape(root: Mapping, catalog: Catalog, collector: Collector) -> Checked:
@@ -103,8 +43,9 @@ class _Shape:
 
     def run(self) -> None:
         data = self._data(self._checked.root, ())
+        findings = Findings(self._checked, self._nodes, self._keys, self._catalog, self._collector)
         for error in _validator().iter_errors(data):
-            self._report(error)
+            findings.report(error)
 
     # Nodes to data
 
@@ -113,7 +54,7 @@ class _Shape:
         self._nodes[path] = node
         what = expected_expression(path)
         if what is not None and not (
-            what == _PATTERN and len(path) == 2 and isinstance(node, Sequence) and not node.flow
+            what == PATTERN and len(path) == 2 and isinstance(node, Sequence) and not node.flow
         ):
             return self._text(node, path, what)
         if isinstance(node, Scalar):
@@ -133,7 +74,7 @@ class _Shape:
         return None
 
     def _text(self, node: Node, path: Path, what: str) -> str | None:
-        if what == _PATTERN and isinstance(node, Sequence) and _patterns(node):
+        if what == PATTERN and isinstance(node, Sequence) and _patterns(node):
             # A list inside `layers` is one layer of several patterns, in brackets too.
             return [self._data(item, (*path, place)) for place, item in enumerate(node.items)]  # type: ignore[return-value]  # a list of texts
         text = expression_text(node, self._collector, what)
@@ -174,176 +115,6 @@ class _Shape:
         self._collector.error("OP109", f"`{name}` is not supported yet", entry.key.span, help="remove it")
         return True
 
-    # Findings to diagnostics
-
-    def _report(self, error: ValidationError) -> None:
-        path: Path = tuple(error.absolute_path)
-        keyword = str(error.validator)
-        match keyword:
-            case "additionalProperties":
-                self._unknown_keys(error, path)
-            case "required":
-                self._missing_keys(error, path)
-            case "propertyNames":
-                # Its parent reports names, one by one, with their spans.
-                self._bad_name(error, path)
-            case "pattern":
-                self._bad_name(error, path)
-            case "const" | "enum":
-                self._unknown_word(error, path)
-            case "type" | "minItems" | "maxItems" | "items" | "prefixItems":
-                self._wrong_type(error, path)
-            case _:
-                self._out_of_range(error, path)
-        if keyword not in {"additionalProperties", "required", "propertyNames"}:
-            self._checked.faulty.add(path)
-
-    def _span(self, path: Path) -> Span:
-        return self._nodes[path].span
-
-    def _unknown_keys(self, error: ValidationError, path: Path) -> None:
-        known = list(_schema(error)["properties"])
-        for name in _given(error):
-            if name in known:
-                continue
-            below = (*path, name)
-            self._checked.faulty.add(below)
-            code, message, cure = self._unknown_key(name, path, known)
-            self._collector.error(code, message, self._keys[below], help=cure)
-
-    def _unknown_key(self, name: str, path: Path, known: list[str]) -> tuple[str, str, str | None]:
-        settings = self._catalog.all_settings
-        owner = self._optimizer_at(path)
-        if path and path[-1] == "schedule":
-            if name in settings:
-                elements = [key for key in settings if key.startswith(f"{name}[")]
-                cure = f"schedule one element: `{'` or `'.join(elements)}`" if elements else "only numbers can change"
-                return "OP406", f"`{name}` cannot have a policy", cure
-            return "OP101", f"no optimizer has a setting `{name}`", suggestion(name, known)
-        if path and path[-1] in self._catalog.options:
-            target = str(path[-1])
-            if name in self._catalog.options[target]:
-                having = self._catalog.optimizers_with_option(target, name)
-                return "OP115", f"`{owner}` has no option `{name}`", f"these have: {_listed(having)}"
-            return "OP101", f"unknown option `{name}` of {target}", suggestion(name, self._catalog.options[target])
-        if owner is not None:
-            cure = suggestion(name, known)
-            if name in settings:
-                having = self._catalog.optimizers_with(name)
-                return "OP113", f"`{owner}` has no setting `{name}`", cure or f"these have: {_listed(having)}"
-            return "OP101", f"`{owner}` has no setting `{name}`", cure or f"its settings are {_listed(known[1:])}"
-        where = {"rules": " of a rule", "horizon": " of `horizon`"}.get(str(path[0]) if path else "", "")
-        otherwise = None if len(known) > 20 else f"the keys are {_listed(known)}"  # noqa: PLR2004 - what a line of help holds
-        return "OP101", f"unknown key `{name}`{where}", suggestion(name, known, otherwise)
-
-    def _optimizer_at(self, path: Path) -> str | None:
-        """The type of the optimizer that `path` is in, None where it is in none."""
-        depth = {"optimizer": 1, "optimizers": 2}.get(str(path[0]) if path else "", 0)
-        node = self._nodes.get(path[:depth]) if depth else None
-        entry = node.get("type") if isinstance(node, Mapping) else None
-        return entry.value.text.value if entry is not None and isinstance(entry.value, Scalar) else None
-
-    def _missing_keys(self, error: ValidationError, path: Path) -> None:
-        for name in _schema(error)["required"]:
-            below = (*path, name)
-            if name in _given(error) or below in self._checked.faulty:
-                continue
-            if not path:
-                owner, start = "the document", self._checked.root.span
-                span = type(start)(start.source, start.start, start.start + 1)
-            else:
-                owner = f"rule {path[1]}" if path[0] == "rules" else f"`{path[-1]}`"
-                span = self._keys.get(path) or self._first_key(path)
-            self._collector.error("OP102", f"{owner} has no `{name}`", span, help=_REQUIRED.get(name))
-
-    def _first_key(self, path: Path) -> Span:
-        node = self._nodes[path]
-        return node.entries[0].key.span if isinstance(node, Mapping) and node.entries else node.span
-
-    def _bad_name(self, error: ValidationError, path: Path) -> None:
-        # For names of keys the validator gives the name as instance, and the path of their mapping.
-        below = (*path, error.instance)
-        name = error.instance
-        span = self._keys.get(below) if below in self._keys else self._span(path)
-        if below in self._keys:
-            self._checked.faulty.add(below)
-        cure = "names are letters, digits, `_` and `-`, and do not begin with a digit or `-`"
-        self._collector.error("OP108", f"`{name}` is no valid name", span, help=cure)
-
-    def _unknown_word(self, error: ValidationError, path: Path) -> None:
-        value, key = error.instance, path[-1] if path else ""
-        span = self._span(path)
-        if path == ("optplan",):
-            if isinstance(value, int) and not isinstance(value, bool):
-                message = f"this release reads version 1 of the language, not {value}"
-                self._collector.error("OP106", message, span, help="a newer release may read it")
-            else:
-                self._collector.error(
-                    "OP103", "`optplan` is the version of the language, the number 1", span, help="`optplan: 1`"
-                )
-            return
-        if key == "type":
-            known = list(self._catalog.optimizers)
-            message = (
-                f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
-            )
-            self._collector.error(
-                "OP105", message, span, help=suggestion(str(value), known, f"there are {_listed(known)}")
-            )
-            return
-        allowed: list[Any] = list(_schema(error).get("enum", ()))
-        words = [word for word in allowed if word is not None]
-        null = " or null" if None in allowed else ""
-        message = f"`{key}` must be {' or '.join(f'`{word}`' for word in words)}{null}, not `{_shown(value)}`"
-        code = "OP104" if isinstance(value, str) else "OP103"
-        self._collector.error(code, message, span, help=suggestion(value, words) if isinstance(value, str) else None)
-
-    def _wrong_type(self, error: ValidationError, path: Path) -> None:
-        if path in self._checked.faulty:
-            return
-        name = _name(path)
-        expects = self._expects(path) or _types(_schema(error).get("type", ()))
-        value = _shown(error.instance)
-        span = self._span(path) if path else None
-        cure = None
-        if isinstance(error.instance, str) and "true or false" in expects:
-            word = error.instance.lower()
-            cure = "YAML 1.2 knows only `true` and `false`" if word in {"yes", "no", "on", "off", "y", "n"} else None
-        elif isinstance(error.instance, str) and _types(_schema(error).get("type", ())).endswith("number"):
-            cure = "a plain number stands here, without quotes"
-        elif error.instance is None:
-            cure = "leave the key out, or give it a value"
-        self._collector.error("OP103", f"{name} must be {expects}, not {value}", span, help=cure)
-
-    def _out_of_range(self, error: ValidationError, path: Path) -> None:
-        name = _name(path)
-        expects = self._expects(path)
-        if expects is None:
-            word = {
-                "minimum": "of at least",
-                "exclusiveMinimum": "above",
-                "maximum": "of at most",
-                "exclusiveMaximum": "below",
-            }
-            expects = f"a number {word.get(str(error.validator), '')} {error.validator_value}"
-        message = f"{name} must be {expects}, not {_shown(error.instance)}"
-        self._collector.error("OP104", message, self._span(path))
-
-    def _expects(self, path: Path) -> str | None:
-        """What the setting at `path` may be, in words."""
-        if not is_setting(path) or path[0] == "let":
-            return None
-        keys = [
-            str(step) if isinstance(step, str) else f"[{step}]" for step in path[1 if path[0] == "optimizer" else 2 :]
-        ]
-        key = "".join(keys)
-        owner = self._optimizer_at(path)
-        if owner is not None and owner in self._catalog.optimizers:
-            setting = self._catalog.optimizers[owner].setting(key)
-            return setting.expects if setting is not None else None
-        shapes = self._catalog.all_settings.get(key, ())
-        return shapes[0].expects if shapes else None
-
 
 @cache
 def _validator() -> Validator:
@@ -354,52 +125,6 @@ def _validator() -> Validator:
     return Draft202012Validator(schema())
 
 
-def _schema(error: ValidationError) -> dict[str, Any]:
-    """The part of the schema that was not met."""
-    part: Any = error.schema
-    return dict(part)
-
-
-def _given(error: ValidationError) -> dict[str, Any]:
-    """The mapping that a finding about keys is about."""
-    given: Any = error.instance
-    return dict(given)
-
-
 def _patterns(node: Sequence) -> bool:
     """Whether a flow list in `layers` is a list of patterns, each a text."""
     return bool(node.items) and all(isinstance(item, Scalar) for item in node.items)
-
-
-def _name(path: Path) -> str:
-    if not path:
-        return "the document"
-    named = [step for step in path if isinstance(step, str)]
-    if isinstance(path[-1], int):
-        return f"rule {path[-1]}" if path[0] == "rules" and len(path) == 2 else f"item {path[-1]} of `{named[-1]}`"  # noqa: PLR2004 - rules, and the place in them
-    return f"`{path[-1]}`"
-
-
-def _types(types: str | list[str]) -> str:
-    names = [types] if isinstance(types, str) else list(types)
-    if names == ["number", "string"]:
-        return "a number or an expression"
-    return " or ".join(_TYPES[name] for name in names)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    if isinstance(value, str):
-        return f"the text `{value}`" if value else "an empty text"
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, repr(value))
-        if value is None or isinstance(value, bool)
-        else repr(value)
-    )
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(f"`{name}`" for name in names)

@@ -51,7 +51,9 @@ def from_data(data: Any) -> Network:
     if target not in TARGETS:
         raise ReadError(f"the manifest is for the unknown target {shown(target)}")
     kinds = tuple(_kind(row, where) for row, where in _rows(data, "kinds"))
-    parents, segments, module_kinds = [], [], []
+    parents: list[int] = []
+    segments: list[str] = []
+    module_kinds: list[int] = []
     for row, where in _rows(data, "modules"):
         _only(row, ("in", "name", "kind"), where)
         first = not parents

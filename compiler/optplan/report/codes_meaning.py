@@ -1,67 +1,68 @@
 """What `optplan help CODE` says of the codes from 2xx on: filters, values, schedules, targets, networks.
 
-As in `codes_reading`.  Examples of 203 to 211 and of 5xx are faulty for a network: an encoder with two layers, a norm and a
-head.
+As in `codes_reading`.  Examples of 203 to 211, 304 and 5xx are faulty for a network: embeddings, an encoder of two
+blocks with a norm each, and a head that is tied to the embeddings.
 """
 
 from __future__ import annotations
 
-EXPLANATIONS: dict[str, tuple[str, str]] = {
-    "OP201": (
+from optplan.report.codes_reading import Explanation
+
+EXPLANATIONS: dict[str, Explanation] = {
+    "OP201": Explanation(
         "The filter breaks the grammar: a parenthesis is open, an operator has nothing beside it, two words stand "
         "side by side. A filter is made of predicates, paths and comparisons with `and`, `or`, `not` between them. "
         'A name that is no path as it stands goes into quotes: `path("odd name")`.',
         "rules:\n  - {where: norm or, weight_decay: 0}",
     ),
-    "OP202": (
+    "OP202": Explanation(
         "The pattern of a path or the regular expression cannot be read: a bracket is open, a range runs backwards, "
         "the expression asks for what RE2 does not have (look-around, back references), because that could take for "
         "ever. In a path `*` stands for characters within one segment, `**` for any segments.",
         "rules:\n  - {where: '/(unclosed/', weight_decay: 0}",
     ),
-    "OP203": (
+    "OP203": Explanation(
         "The filter holds for no parameter of this network, so the rule has no effect: a name is misspelt, or the "
         "file was written for another network. The smallest part that holds for nothing is marked, with the nearest "
         "names. Where a rule may well match nothing, for a file that serves several networks, say `optional: true`.",
         "rules:\n  - where: encodr     # 0 of 8 parameters\n    lr: 0.1x",
     ),
-    "OP204": (
+    "OP204": Explanation(
         "A word before a comparison is no attribute, or one before parentheses no function. Attributes are `ndim`, "
         "`numel`, `fan_in`, `fan_out`, `layer`, `shape[0]` and `dtype`, functions `path`, `type` and `inside`; "
         "`optplan help predicates` lists what can stand alone.",
         "rules:\n  - {where: dims == 1, weight_decay: 0}",
     ),
-    "OP205": (
+    "OP205": Explanation(
         "Every parameter that the rule matches has its gradient switched off, so what the rule sets is never used. "
-        "Perhaps the network was frozen by hand before, or another rule freezes these. A rule with `freeze: false` "
-        "takes them in.",
-        "rules:\n  - {where: encoder, freeze: true}\n  - {where: encoder, lr: 0.1x}",
+        "Perhaps the network was frozen by hand before. A rule with `freeze: false` takes them in.",
+        "rules:\n  - {where: frozen, lr: 0.1x}",
     ),
-    "OP206": (
+    "OP206": Explanation(
         "For each parameter that the rule matches, a later rule sets the same keys again: rules apply in order, and "
         "the last one stands. Put the special rule below the general one, narrow the later filter, or remove the "
         "rule.",
         "rules:\n  - {where: norm, weight_decay: 0}\n  - {where: all, weight_decay: 0.1}",
     ),
-    "OP207": (
+    "OP207": Explanation(
         "A tied parameter is one tensor under several names. Two rules give it different values, each through "
         "another name, so that the order of the rules would decide what nobody decided. Settle it by a later rule, "
         "such as `where: tied`, or name the parameter in both.",
         "rules:\n  - {where: embeddings, lr: 1e-4}\n  - {where: head, lr: 1e-3}",
     ),
-    "OP208": (
+    "OP208": Explanation(
         "An entry of `layers` covers no parameter, or is no pattern. The entries number the network from input to "
         "output, each by a path; `{i}` stands for the digits that count its layers, once in an entry. Correct the "
         "name: the nearest ones are proposed.",
         "layers:\n  - encodr.{i}",
     ),
-    "OP209": (
+    "OP209": Explanation(
         "Words like `norm`, `attention` and `type(..)` ask for the class of a module, and a checkpoint lists "
         "tensors only. Write a manifest where the network can be built, `optplan params --network SPEC -o "
         "net.params.json`, and use that; or say it by paths.",
         "$ optplan plan finetune.optim.yaml --params model.safetensors",
     ),
-    "OP210": (
+    "OP210": Explanation(
         "A rule sets a plain value, and a rule below it hands some of the same parameters to another optimizer by "
         "`use`. Values apply after the optimizer is chosen, so a learning rate meant for AdamW lands on Muon as "
         "well. Put the rule below, narrow it, or write a ratio.",
@@ -71,122 +72,122 @@ EXPLANATIONS: dict[str, tuple[str, str]] = {
         "  - {where: encoder, lr: 1e-4}\n"
         "  - {where: encoder and ndim == 2, use: second}",
     ),
-    "OP211": (
+    "OP211": Explanation(
         "The network's parameters cannot be told apart or have no shape yet: two have one name, a lazy module has "
         "seen no input, a wrapper made one flat parameter of many. Run one batch first, make the plan before "
         "wrapping, or use `use_orig_params=True`.",
         "$ optplan params --network project.networks:lazy",
     ),
-    "OP301": (
+    "OP301": Explanation(
         "The expression breaks the grammar: a parenthesis is open, an operator has nothing beside it, two numbers "
         "stand side by side. There are `+ - * / **`, parentheses, `min max sqrt log floor ceil round`, and names.",
         "optplan: 1\noptimizer: {type: adamw, lr: 5e-4 *}",
     ),
-    "OP302": (
+    "OP302": Explanation(
         "A name in an expression is not under `let`, and is no attribute of a parameter, nor a function. Numbers "
         "get a name under `let`; `--let NAME=NUMBER` replaces one that the file has, and cannot bring in a new one.",
         "optplan: 1\nlet: {batch: 1024}\noptimizer: {type: adamw, lr: 5e-4 * bach / 512}",
     ),
-    "OP303": (
+    "OP303": Explanation(
         "The result is infinite, complex or not there: a division by zero, the root or logarithm of a negative "
         "number, a power beyond what a double holds. Expressions are evaluated once, when the plan is made, so this "
         "would be so at every update.",
         "optplan: 1\nlet: {batch: 0}\noptimizer: {type: adamw, lr: 1e-3 / batch}",
     ),
-    "OP304": (
+    "OP304": Explanation(
         "The expression asks for something of the parameter that it does not have: `fan_in` of a bias, `layer` of "
         "one that no entry of `layers` covers, `shape[2]` of a matrix. Narrow the rule's filter to those that have "
         "it, such as `and ndim >= 2`.",
         "rules:\n  - {where: all, lr: base / sqrt(fan_in)}",
     ),
-    "OP305": (
+    "OP305": Explanation(
         "The value, after its expression has been evaluated, is none that the setting can have: out of its range, a "
         "fraction where a whole number is asked, or at odds with another setting. Frameworks do not check this for "
         "each group. The message names the bounds.",
         "optplan: 1\noptimizer: {type: adamw, lr: 0 - 1e-3}",
     ),
-    "OP306": (
+    "OP306": Explanation(
         "`0.1x` is short for `base * 0.1`, a tenth of what the cascade has given so far, and here nothing has been "
         "given: `optimizer` is where values start. A ratio is one number, so it cannot divide or be raised. Write "
         "the number itself.",
         "optplan: 1\noptimizer: {type: adamw, lr: 0.1x}",
     ),
-    "OP401": (
+    "OP401": Explanation(
         "The policy breaks the grammar: `->` has nothing beside it, a phase has no parentheses, an argument no "
         "comma. A policy is phases with `->`, `over`, `into` and `*` between them, such as `warmup(5%) -> "
         "cosine(to=0.01x)`.",
         "horizon: {steps: 1000}\nschedule: {lr: warmup(5%) ->}",
     ),
-    "OP402": (
+    "OP402": Explanation(
         "The phase, or an argument of it, is unknown, missing, given twice or of another kind. Only the duration "
         "may stand without a name: all else is `name=value`. `optplan help cosine` lists what a phase takes.",
         "horizon: {steps: 1000}\nschedule: {lr: cosin(to=0x)}",
     ),
-    "OP403": (
+    "OP403": Explanation(
         "A duration is a number of updates above 0, or one with a unit: `500`, `10k`, `5 epochs`, `10%`, and what "
         "can be computed from these. This one is none, or comes to nothing. A ratio such as `0.1x` is a value and "
         "goes by a name: `to=0.1x`.",
         "horizon: {steps: 1000}\nschedule: {lr: warmup(0) -> cosine()}",
     ),
-    "OP404": (
+    "OP404": Explanation(
         "The phases do not add up to the run: together they are longer than the horizon, or two leave out their "
         "duration so that neither knows what is left. Percentages and epochs move with the horizon, plain numbers "
         "do not; `--steps` may have made it shorter.",
         "horizon: {steps: 100}\nschedule: {lr: warmup(500) -> cosine()}",
     ),
-    "OP405": (
+    "OP405": Explanation(
         "A phase cannot start from the value that the one before leaves, or cannot reach its own: a decay from 0, "
         "an exponential to 0, a value below 0. A floor above a group's own rate is a warning, for an absolute one "
         "is the same for all groups. Write it as a ratio: `to=0.01x`.",
         "horizon: {steps: 100}\nschedule: {lr: 'hold(50, at=0x) -> exp(to=0.1x)'}",
     ),
-    "OP406": (
+    "OP406": Explanation(
         "Only numbers can change as training goes on, and only those that the optimizer reads anew at each update. "
         "No optimizer of the file has this key, or it is a list (schedule one element: `betas[0]`), a switch or a "
         "word.",
         "horizon: {steps: 100}\nschedule: {betas: cosine()}",
     ),
-    "OP407": (
+    "OP407": Explanation(
         "A policy counts in percent or epochs, or runs to the end, and nobody said how long the run is; or `steps`, "
         "`epochs` and `steps_per_epoch` contradict each other. Give two of the three under `horizon`, or by "
         "`--steps`, `--epochs`, `--steps-per-epoch`.",
         "horizon: {steps: 100, epochs: 3, steps_per_epoch: 10}",
     ),
-    "OP408": (
+    "OP408": Explanation(
         "A note, not a fault: `check` could not look at part of a policy, because the file leaves the length of the "
         "run to the program that reads it. Give `--steps`, or `--epochs` and `--steps-per-epoch`, to have it "
         "checked as well.",
         "schedule: {lr: warmup(5%) -> cosine()}",
     ),
-    "OP501": (
+    "OP501": Explanation(
         "The native class cannot do what the plan asks of it: Muon takes matrices only, SparseAdam sparse gradients "
         "only, LBFGS stands alone and has one group. Narrow the filter of the rule that is named, or use another "
         "optimizer for these parameters.",
         "optplan: 1\noptimizer: {type: muon, lr: 0.02}",
     ),
-    "OP502": (
+    "OP502": Explanation(
         "The plan names parameters that the model does not have, misses some that it has, or gives them another "
         "shape: it was made for another model, or the model was changed since. Make the plan again from the model "
         "as it is, before or after all changes.",
         "$ python -c \"import optplan; optplan.plan('a.optim.yaml', small).bind(large)\"",
     ),
-    "OP503": (
+    "OP503": Explanation(
         "The object is no network of a framework that this release supports, or the callable that `--network` names "
         "returned something else. Pass a `torch.nn.Module`, a file of parameters, or a `Network`.",
         "$ optplan plan finetune.optim.yaml --network collections:OrderedDict",
     ),
-    "OP504": (
+    "OP504": Explanation(
         "Options of the framework's class that cannot be used together, such as `fused` and `foreach`, meet in one "
         "group. Often one stands at the top of the file and the other in a rule. Remove one of the two.",
         "torch: {fused: true, foreach: true}",
     ),
-    "OP601": (
+    "OP601": Explanation(
         "The file given by `--params` is neither a manifest nor a checkpoint whose header can be read, is damaged, "
         "or is in a format that cannot be read without running it. safetensors, zip files of `torch.save`, "
         "MindSpore's `.ckpt` and manifests can be read; no file is ever unpickled.",
         "$ optplan plan finetune.optim.yaml --params weights.bin",
     ),
-    "OP602": (
+    "OP602": Explanation(
         "`--network package.module:callable` could not be imported, is not there, or raised an error when it was "
         "called; the last line of that error is told. The current directory is searched first, `--network-args` "
         "gives keyword arguments as JSON, and under torch nothing has values, for it is called on the meta device: "

@@ -141,10 +141,8 @@ def _changes(first: _Side, before: int, second: _Side, after: int) -> tuple[Chan
         changes.append(Change("optimizer", old.optimizer, new.optimizer))
     # what only the one optimizer has follows from the optimizers; an option may be left out by one that has it
     keys = [key for key in olds if key in news] if old.optimizer != new.optimizer else dict.fromkeys([*olds, *news])
-    for key in keys:
-        # 1 and true are equal, and not the same
-        if written(olds.get(key)) != written(news.get(key)):
-            changes.append(Change(key, olds.get(key), news.get(key)))
+    # 1 and true are equal, and not the same
+    changes += [Change(k, olds.get(k), news.get(k)) for k in keys if written(olds.get(k)) != written(news.get(k))]
     curves, others = old.schedule, new.schedule
     texts, further = policy_texts(first.plan, before), policy_texts(second.plan, after)
     for key in dict.fromkeys([*curves, *others]):

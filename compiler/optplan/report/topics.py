@@ -163,7 +163,8 @@ def _classes(topic: str, catalog: Catalog) -> Iterator[str]:
             # `adamw` is the canonical name already, `AdamW` the class
             if topic == each.class_name or (topic == last and topic not in catalog.optimizers):
                 options = f" Options, under `{each.target}:`, are {', '.join(each.options)}." if each.options else ""
-                text = f"It is written `type: {kind.name}`. Its arguments have the same names there: {', '.join(kind.settings)}."
+                names = ", ".join(kind.settings)
+                text = f"It is written `type: {kind.name}`. Its arguments have the same names there: {names}."
                 yield f"class `{each.class_name}`\n\n{_prose(text + options)}"
                 if topic.lower() not in catalog.optimizers:
                     yield _optimizer(kind)
@@ -180,7 +181,7 @@ def _keys(word: str, catalog: Catalog) -> str:
             found.setdefault(_about(setting), []).append(name)
     if found:
         rows = [(", ".join(names), text) for text, names in found.items()]
-        return f"setting `{word}`\n\n" + "\n\n".join(f"{names}\n{_prose(text, '  ')}" for names, text in rows)
+        return f"setting `{word}`\n\n" + "\n\n".join(f"{_prose(names)}\n{_prose(text, '  ')}" for names, text in rows)
     # an optimizer has a page of its own
     ends = [key for key in catalog.keys if key.endswith(f".{word}") and word not in catalog.optimizers]
     return "\n\n".join(f"key `{key}`\n\n{_key(key, catalog)}" for key in ends)
@@ -194,10 +195,11 @@ def _key(key: str, catalog: Catalog) -> str:
         return _prose(_about(setting))
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None
     text = _prose(catalog.keys[key])
+    takers = ", ".join(catalog.optimizers_with_option(parts[0], parts[-1]))
     return (
         text
         if option is None
-        else f"{text}\n\ntaken by {', '.join(catalog.optimizers_with_option(parts[0], parts[1]))}"
+        else f"{text}\n\n{_prose(f'taken by {takers}')}"
     )
 
 

@@ -40,6 +40,8 @@ class _Check:
     def __init__(self, plan: Plan, network: Network, catalog: Catalog, collector: Collector) -> None:
         self._plan, self._network, self._catalog, self._collector = plan, network, catalog, collector
         self._target = plan.target or "torch"
+        # The main optimizer stands behind the rules.
+        self._main = len(plan.origins) - 1
         self._kinds = {group.optimizer: catalog.optimizers[group.optimizer] for group in plan.groups}
 
     def run(self) -> None:
@@ -72,7 +74,7 @@ class _Check:
                     shape = list(attributes.shape)
                     what = f"`{kind.name}` takes only parameters with {condition}, and `{name}` has shape {shape}"
                     cure = f"add `and {condition}` to the rule's filter"
-                    if group.origin is None:
+                    if group.origin == self._main:
                         cure = f"let a rule `use` another optimizer where not {condition}"
                     self._refuse(what, group.origin, cure)
                     return
@@ -122,8 +124,8 @@ class _Check:
             what = (
                 f"`{kind.name}` stands alone: it cannot be used beside {names}, which `{others[0].parameters[0]}` has"
             )
-            places = [group.origin for group in (*groups, *others) if group.origin is not None]
-            self._refuse(what, places[0] if places else None)
+            places = [group.origin for group in (*groups, *others) if group.origin != self._main]
+            self._refuse(what, places[0] if places else self._main)
         if needs.one_group and len(groups) > 1:
             blamed, place = self._first(groups, lambda _: True)
             what = (
@@ -143,8 +145,8 @@ class _Check:
         for name in self._plan.thawed:
             dtype = self._network.dtypes[self._index[name]]
             if not dtype.startswith(_REAL):
-                places = [number for number in self._rules(name) if self._plan.origins]
-                self._refuse(f"`{name}` cannot be trained: it is of type {dtype}", places[-1] if places else None)
+                rules = self._plan.cases[self._plan.case_of[self._index[name]]].rules
+                self._refuse(f"`{name}` cannot be trained: it is of type {dtype}", rules[-1])
                 return
 
     # What is known of a parameter
@@ -176,33 +178,24 @@ class _Check:
 
     # Whom to blame
 
-    def _rules(self, name: str) -> tuple[int, ...]:
-        """The rules that match a parameter."""
-        return self._plan.cases[self._plan.case_of[self._index[name]]].rules
-
-    def _set_by(self, group: Group, about: Callable[[str], bool]) -> int | None:
+    def _set_by(self, group: Group, about: Callable[[str], bool]) -> int:
         """The last rule that set a key which `about` picks, of what the group's first parameter went through."""
         case = self._plan.cases[self._plan.case_of[self._index[group.parameters[0]]]]
-        touched = [touch.rule for touch in case.history if touch.note is None and about(touch.key)]
-        rules = [number for number in case.rules if self._plan.origins[number].rule in touched]
-        return rules[-1] if rules else None
+        touched = {touch.rule for touch in case.history if touch.note is None and about(touch.key)}
+        return next((rule for rule in reversed(case.rules) if self._plan.origins[rule].rule in touched), self._main)
 
-    def _first(self, groups: list[Group], about: Callable[[str], bool]) -> tuple[Group, int | None]:
+    def _first(self, groups: list[Group], about: Callable[[str], bool]) -> tuple[Group, int]:
         """The first group that a rule made what it is, with that rule; the second group where there is none."""
         for group in groups:
             place = self._set_by(group, about)
-            if place is not None:
+            if place != self._main:
                 return group, place
-        return groups[1], None
+        return groups[1], self._main
 
-    def _refuse(self, message: str, place: int | None, cure: str | None = None, code: str = "OP501") -> None:
-        """Report at a rule, or at the main optimizer, which stands behind the rules."""
-        origins = self._plan.origins
-        if place is None and not origins:
-            self._collector.add(Diagnostic(code, "error", message, help=cure))
-            return
-        at = origins[-1 if place is None else place]
-        lead = "" if place is None else f"rule `{at.rule}`: "
+    def _refuse(self, message: str, place: int, cure: str | None = None, code: str = "OP501") -> None:
+        """Report at a rule, which the message names, or at the main optimizer."""
+        at = self._plan.origins[place]
+        lead = "" if place == self._main else f"rule `{at.rule}`: "
         excerpt = at.text if at.line else None
         where = (at.source, at.line, at.column, at.end_line, at.end_column)
         self._collector.add(Diagnostic(code, "error", lead + message, *where, cure, excerpt=excerpt))

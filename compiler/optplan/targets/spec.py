@@ -2,8 +2,8 @@
 
 The module is imported with the current directory first on the path, the callable is called with the keywords given;
 where torch takes part, on its meta device, so that nothing is computed and no memory taken.  Guarantees that whatever
-goes wrong in the user's code is one `ConfigError` (OP602) with the last line of its error, and that nothing of what that
-code prints gets into the data on standard output.
+goes wrong in the user's code is one `ConfigError` (OP602) with the last line of its error, and that nothing of what
+that code prints gets into the data on standard output.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
-from os import PathLike, getcwd
+from os import PathLike
+from pathlib import Path
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,8 @@ def build(spec: str, arguments: Mapping[str, Any] | None = None) -> Any:
     place, colon, name = spec.partition(":")
     if not colon or not place or not name:
         raise _fault(f"`{spec}` names no callable", _FORM)
-    if getcwd() not in sys.path:
-        sys.path.insert(0, getcwd())
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     with redirect_stdout(sys.stderr):
         found = _look_up(spec, _import(place), name)
         if not isinstance(found, type) and (hasattr(found, "named_parameters") or hasattr(found, "get_parameters")):
@@ -80,7 +81,7 @@ def _look_up(spec: str, module: Any, name: str) -> Any:
 
 
 def _meta() -> AbstractContextManager[Any]:
-    """torch's meta device where a network of torch is to be expected, else nothing."""
+    """The meta device of torch where a network of torch is to be expected, else nothing."""
     if "torch" not in sys.modules and ("mindspore" in sys.modules or find_spec("torch") is None):
         return nullcontext()
     device: AbstractContextManager[Any] = import_module("torch").device("meta")

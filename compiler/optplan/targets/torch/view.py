@@ -65,7 +65,13 @@ class View(NamedTuple):
 
 
 def view(module: nn.Module) -> View:
-    """The view of `module`; ConfigError (OP211) where a parameter has no shape yet or two have one name."""
+    """The view of `module`.
+
+    ConfigError where a parameter has no shape yet or two have one name (OP211), or where this is no module (OP503).
+    """
+    if not isinstance(module, nn.Module):
+        message = f"a `{type(module).__name__}` is no network"
+        raise ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module`")])
     return _Walk().run(module)
 
 

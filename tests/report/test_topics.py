@@ -1,0 +1,66 @@
+"""`help TOPIC`: a page for everything that has a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from optplan.catalog import catalog
+from optplan.report.topics import known_topics, topic_text, topics_text
+
+
+@pytest.mark.parametrize("topic", known_topics(catalog()))
+def test_every_name_has_a_page(topic: str) -> None:
+    text = topic_text(topic, catalog())
+    assert text
+    assert all(len(line) <= 100 for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("topic", ["OP999", "torch.optim.Sdg", "optimizer.adamw.beta", "", "rules."])
+def test_what_has_no_name_has_no_page(topic: str) -> None:
+    assert topic_text(topic, catalog()) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "first"),
+    [
+        ("OP203", "OP203: a rule that matches no parameter"),
+        ("op203", "OP203: a rule that matches no parameter"),
+        ("betas", "setting `betas`"),
+        ("optimizer.adamw.betas", "key `optimizer.adamw.betas`"),
+        ("rules.where", "key `rules.where`"),
+        ("where", "key `rules.where`"),
+        ("horizon.steps", "key `horizon.steps`"),
+        ("steps", "key `horizon.steps`"),
+        ("torch.optim.SGD", "class `torch.optim.SGD`"),
+        ("torch.fused", "key `torch.fused`"),
+        ("adamw", "optimizer `adamw`"),
+        ("norm", "predicate `norm`"),
+        ("ndim", "attribute `ndim`"),
+    ],
+)
+def test_a_page_begins_with_its_name(topic: str, first: str) -> None:
+    text = topic_text(topic, catalog())
+    assert text is not None
+    assert text.split("\n")[0] == first
+
+
+def test_a_class_tells_its_canonical_name() -> None:
+    assert "`type: sgd`" in (topic_text("torch.optim.SGD", catalog()) or "")
+    assert "`type: sparse_adam`" in (topic_text("SparseAdam", catalog()) or "")
+
+
+def test_a_word_with_two_meanings_has_two_pages() -> None:
+    text = topic_text("linear", catalog()) or ""
+    assert "policy `linear(for, from, to)`" in text
+    assert "predicate `linear`" in text
+
+
+def test_what_is_not_supported_says_so() -> None:
+    unsupported = [name for name, policy in catalog().policies.items() if not policy.supported]
+    for name in unsupported:
+        assert "not support it yet" in (topic_text(name, catalog()) or "")
+
+
+def test_the_list_names_every_supported_policy() -> None:
+    text = topics_text(catalog())
+    assert all(name in text for name, policy in catalog().policies.items() if policy.supported)
