@@ -7,10 +7,41 @@ plan = optplan.plan(config, model, steps=10_000)
 optimizer, scheduler = plan.bind(model)
 """
 
-from optplan.api import Plan, compile, load, loads, network, plan  # noqa: A004 - the verb of a compiler
-from optplan.config import Config
-from optplan.diagnostics import ConfigError, Diagnostic
-from optplan.resolve.network import Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optplan.api import compile, load, loads, network, plan  # noqa: A004 - the verb of a compiler
+    from optplan.binding import Plan
+    from optplan.config import Config
+    from optplan.diagnostics import ConfigError, Diagnostic
+    from optplan.resolve.network import Network
+else:
+    # Each name is imported when it is first asked for: what checks a file makes no plan, and what makes one from JSON
+    # reads no file.
+    _HOMES = {
+        "Config": "config",
+        "ConfigError": "diagnostics",
+        "Diagnostic": "diagnostics",
+        "Network": "resolve.network",
+        "Plan": "binding",
+        "compile": "api",
+        "load": "api",
+        "loads": "api",
+        "network": "api",
+        "plan": "api",
+    }
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415 - the package alone is nothing but its names
+
+        if name not in _HOMES:
+            raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})
+
 
 __version__ = "0.1.0"
 

@@ -7,44 +7,18 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from optplan.catalog import catalog
-from optplan.config import Config
-from optplan.diagnostics import Collector, ConfigError, Diagnostic, diagnostic
-from optplan.resolve.plan import Plan as PlanData
+from optplan.config import Config, Horizon
+from optplan.diagnostics import Collector, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from optplan.binding import Plan
     from optplan.resolve.network import Network
     from optplan.source import Source
 
 Document = str | PathLike[str] | Any
 """A path, or a mapping (an OmegaConf node too)."""
-
-
-class Plan(PlanData):
-    """A plan that can be shown and bound; see `optplan.resolve.plan` for what it holds."""
-
-    def bind(self, model: Any) -> Any:
-        """The native objects of this plan for `model` as it is now, after checking names and shapes (`Compiled`).
-
-        Rules with `freeze` switch gradients here.  ConfigError (OP502, OP503) where the model is not the one that the
-        plan was made for, or of another framework.
-        """
-        if _target(model) == "torch":
-            from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
-
-            return bind(self, model)
-        raise _no_target(model)
-
-    def __repr__(self) -> str:
-        from optplan.report.plans import plan_table  # noqa: PLC0415 - only when it is shown
-
-        return plan_table(self)
-
-    def _repr_html_(self) -> str:
-        from optplan.report.plans import plan_html  # noqa: PLC0415 - only in a notebook
-
-        return plan_html(self)
 
 
 def load(source: Document, *, overrides: Iterable[str] = ()) -> Config:
@@ -132,6 +106,7 @@ def _under(config: Config, let: Mapping[str, int | float], horizon: Mapping[str,
 
 def network(source: Any) -> Network:
     """The neutral view of a live model, or of a file: a manifest (`*.params.json`) or a checkpoint's header."""
+    from optplan.binding import no_target, target_of  # noqa: PLC0415 - `check` without a network needs none of it
     from optplan.resolve.network import Network  # noqa: PLC0415 - as above
 
     if isinstance(source, Network):
@@ -140,11 +115,11 @@ def network(source: Any) -> Network:
         from optplan.readers.files import read_network  # noqa: PLC0415 - as above
 
         return read_network(fspath(source))
-    if _target(source) == "torch":
+    if target_of(source) == "torch":
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above
 
         return view(source).network
-    raise _no_target(source)
+    raise no_target(source)
 
 
 def plan(
@@ -174,14 +149,23 @@ def _plan(
     let: Mapping[str, int | float] | None,
     **given: Any,
 ) -> Plan:
-    from optplan.resolve.groups import make_plan  # noqa: PLC0415 - `check` without a network needs none of it
+    from optplan.binding import Plan  # noqa: PLC0415 - `check` without a network needs none of it
+    from optplan.resolve.groups import make_plan  # noqa: PLC0415 - as above
     from optplan.resolve.horizon import resolve_horizon  # noqa: PLC0415 - as above
     from optplan.resolve.static import evaluate_names  # noqa: PLC0415 - as above
     from optplan.targets.choose import check as check_target  # noqa: PLC0415 - as above
 
     collector = Collector()
     if not isinstance(config, Config):
-        config = load(config, overrides=overrides)
+        # What the caller says is looked at by itself, then the document under it.
+        resolve_horizon(Horizon(), collector, **given)
+        collector.check()
+        found = Collector()
+        read_config = read(config, found, overrides=overrides, let=let, **given)
+        found.check()
+        if read_config is None:
+            raise AssertionError(found.diagnostics)
+        config = read_config
     numbers = evaluate_names(config, let, collector)
     horizon = resolve_horizon(config.horizon, collector, **given)
     collector.check()
@@ -202,30 +186,16 @@ def compile(  # noqa: A001 - the verb of a compiler
     overrides: Iterable[str] = (),
 ) -> Any:
     """`plan(config, network, ...).bind(network)`, with one look at the network."""
-    if _target(network) == "torch":
+    from optplan.binding import no_target, target_of  # noqa: PLC0415 - as above
+
+    if target_of(network) == "torch":
         from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above
 
         seen = view(network)
         given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
         return bind(_plan(config, seen.network, overrides, let, **given), network, seen)
-    raise _no_target(network)
+    raise no_target(network)
 
 
-def _target(model: object) -> str | None:
-    """The framework that a model belongs to, read off its class without importing anything."""
-    for cls in type(model).__mro__:
-        room = cls.__module__.partition(".")[0]
-        if room in {"torch", "mindspore"}:
-            return room
-    return None
-
-
-def _no_target(model: object) -> ConfigError:
-    kind = type(model).__name__
-    target = _target(model)
-    message = f"a `{kind}` is no network" if target is None else f"networks of {target} are not supported yet"
-    return ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module`")])
-
-
-__all__ = ["Config", "ConfigError", "Diagnostic", "Plan", "compile", "load", "loads", "network", "plan", "read"]
+__all__ = ["Config", "compile", "load", "loads", "network", "plan", "read"]

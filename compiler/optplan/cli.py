@@ -9,6 +9,7 @@ Everything is imported where it is used: `check` starts no framework, and `--hel
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -22,19 +23,23 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from optplan.diagnostics import Diagnostic
+    from optplan.report.diagnostics import Format
     from optplan.resolve.plan import Plan as PlanData
 
 FINE, FINDINGS = 0, 1
 # What 128 + SIGINT and 128 + SIGPIPE are in a shell.
 INTERRUPTED, BROKEN_PIPE = 130, 141
-_UNREADABLE = frozenset({"OP001", "OP601", "OP602"})
+# What was named on the command line is not there, or not what it should be.
+_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out the command in `argv` (by default the process's), and give its exit status."""
     if argv is None:
-        # a process that lives for a moment has no garbage worth looking for; a sixth of its time otherwise
+        # a process that lives for a moment has no garbage worth looking for, at its end neither; a fifth of its time
+        # otherwise
         gc.disable()
+        atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # a name that the terminal's encoding lacks is no reason to fail
@@ -60,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from optplan.diagnostics import ConfigError  # noqa: PLC0415 - see the head of the module
-    from optplan.report.diagnostics import render, summary  # noqa: PLC0415 - as above
+    from optplan.report.diagnostics import summary  # noqa: PLC0415 - as above
 
     found: dict[Diagnostic, None] = {}
     try:
@@ -72,7 +77,7 @@ def _check(arguments: argparse.Namespace) -> int:
             _, told = _made(file, network, arguments)
             found.update(dict.fromkeys(told))
     diagnostics, form = tuple(found), arguments.format
-    text = render(diagnostics, form, colour=form == "text" and _colour(sys.stderr))
+    text = _rendered(diagnostics, form)
     if text:
         _say(text, sys.stderr if form == "text" else sys.stdout)
     if form == "text":
@@ -183,12 +188,12 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _planned(file: str, arguments: argparse.Namespace) -> PlanData | int:
     """The plan of a document, or the one that a file holds as JSON; where there is none, the exit status."""
-    from optplan import api  # noqa: PLC0415 - see the head of the module
+    from optplan.binding import Plan  # noqa: PLC0415 - see the head of the module
     from optplan.diagnostics import ConfigError  # noqa: PLC0415 - as above
     from optplan.readers.files import read_plan  # noqa: PLC0415 - as above
 
     try:
-        plan: PlanData | None = read_plan(file, api.Plan)
+        plan: PlanData | None = read_plan(file, Plan)
         if plan is None:
             if arguments.network is None and arguments.params is None:
                 arguments.usage(f"`{file}` is a document, which needs a network: --network or --params")
@@ -236,14 +241,20 @@ def _network(arguments: argparse.Namespace) -> Any:
     return arguments.made
 
 
-def _told(diagnostics: Iterable[Diagnostic], form: str) -> int:
+def _told(diagnostics: Iterable[Diagnostic], form: Format) -> int:
     """Show diagnostics beside data, and give the exit status that they ask for."""
-    from optplan.report.diagnostics import render  # noqa: PLC0415 - see the head of the module
-
     diagnostics = tuple(diagnostics)
     if diagnostics:
-        _say(render(diagnostics, form, colour=_colour(sys.stderr)), sys.stderr)  # type: ignore[arg-type]  # argparse allows no other
+        _say(_rendered(diagnostics, form), sys.stderr)
     return _status(diagnostics)
+
+
+def _rendered(diagnostics: Sequence[Diagnostic], form: Format) -> str:
+    """The diagnostics in the form that was asked for; text is for standard error."""
+    from optplan import __version__  # noqa: PLC0415 - see the head of the module
+    from optplan.report.diagnostics import render  # noqa: PLC0415 - as above
+
+    return render(diagnostics, form, colour=form == "text" and _colour(sys.stderr), version=__version__)
 
 
 def _status(diagnostics: Iterable[Diagnostic]) -> int:

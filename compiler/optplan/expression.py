@@ -67,7 +67,10 @@ class Quantity:
     span: Span | None = _place()
 
     def __str__(self) -> str:
-        return f"{self.value!r}%" if self.unit == "%" else f"{self.value!r} {self.unit}"
+        if self.unit == "%":
+            return f"{self.value!r}%"
+        # "1 epoch" is what people write; tokens and samples have no singular in the language.
+        return f"{self.value!r} {'epoch' if self.unit == 'epochs' and self.value == 1 else self.unit}"
 
 
 @dataclass(frozen=True, slots=True)

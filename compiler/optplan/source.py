@@ -77,5 +77,10 @@ class Text:
         last = len(self.value) if end is None else end
         if self.offsets is None:
             return Span(self.source, self.start + begin, self.start + last)
-        stop = self.offsets[last - 1] + 1 if last > begin else self.offsets[begin]
+        stop = self.offsets[last]
+        if last > begin:
+            final = self.source.text[self.offsets[last - 1] : stop]
+            # An escape such as `\"` is all of its character; what else lies before the next one is a line's end.
+            if final[:1] not in ("\\", "'") or "\n" in final:
+                stop = self.offsets[last - 1] + 1
         return Span(self.source, self.offsets[begin], stop)

@@ -47,6 +47,7 @@ def test_a_name_and_each_module_above_it_is_a_path(architecture: str) -> None:
 COVERAGE: dict[str, list[str]] = {
     "vit.layers.1": ["vit.layers.1."],
     "vit.layers.1*": ["vit.layers.1.", "vit.layers.10.", "vit.layers.11."],
+    "vit.layers.1*1": ["vit.layers.11."],
     "vit.layers.1?": ["vit.layers.10.", "vit.layers.11."],
     "vit.layers.{0..2}": ["vit.layers.0.", "vit.layers.1.", "vit.layers.2."],
     "vit.layers.{9..10}": ["vit.layers.9.", "vit.layers.10."],

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from optplan import Network
+from typing import TYPE_CHECKING
+
 from optplan.resolve.network import from_names
+
+if TYPE_CHECKING:
+    from optplan import Network
 
 PARAMETERS = [
     ("embed.weight", (100, 8)),

@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-import optplan
 from optplan.arguments import _FORMATS
 from optplan.diagnostics import ConfigError, Diagnostic
 from optplan.report.diagnostics import FORMATS, render, summary
@@ -98,19 +97,21 @@ def test_json_is_valid_without_errors(diagnostics: list[Diagnostic], *, valid: b
 def test_github() -> None:
     # a comma in a property is %2C, a per cent sign anywhere %25, a line break in the message %0A
     assert render([PLACED, PLACELESS, OVERRIDE], "github").split("\n") == [
-        "::error file=net/fine%2C tune.optim.yaml,line=14,col=12,endLine=14,endColumn=21,title=optplan OP203"
-        "::rule `heads` matches no parameter%0Ahelp: did you mean `classifier`?%0Anote: 100%25 sure",
+        (
+            "::error file=net/fine%2C tune.optim.yaml,line=14,col=12,endLine=14,endColumn=21,title=optplan OP203"
+            "::rule `heads` matches no parameter%0Ahelp: did you mean `classifier`?%0Anote: 100%25 sure"
+        ),
         "::warning title=optplan OP602::no `net`",
         "::notice title=optplan OP111::an override",
     ]
 
 
 def test_sarif() -> None:
-    log = json.loads(render([PLACED, PLACELESS, OVERRIDE], "sarif"))
+    log = json.loads(render([PLACED, PLACELESS, OVERRIDE], "sarif", version="1.2.3"))
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
     driver = run["tool"]["driver"]
-    assert (driver["name"], driver["semanticVersion"]) == ("optplan", optplan.__version__)
+    assert (driver["name"], driver["semanticVersion"]) == ("optplan", "1.2.3")
     assert [rule["id"] for rule in driver["rules"]] == ["OP111", "OP203", "OP602"]
     assert [(each["ruleId"], each["ruleIndex"], each["level"]) for each in run["results"]] == [
         ("OP203", 1, "error"),

@@ -26,7 +26,10 @@ def test_a_plan_does_what_it_does() -> None:
 
 def test_names_of_rules_and_the_order_of_rules_that_commute_do_not_count() -> None:
     first = "optplan: 1\noptimizer: {type: adamw}\nrules: [{where: head, lr: 0.5}, {where: bias, weight_decay: 0}]\n"
-    second = "optplan: 1\noptimizer: {type: adamw}\nrules: [{name: b, where: bias, weight_decay: 0}, {name: h, where: head, lr: 0.5}]\n"
+    second = (
+        "optplan: 1\noptimizer: {type: adamw}\n"
+        "rules: [{name: b, where: bias, weight_decay: 0}, {name: h, where: head, lr: 0.5}]\n"
+    )
     assert compare(plan(first), plan(second)).same
 
 

@@ -7,8 +7,9 @@ import pytest
 import optplan
 from optplan.catalog import catalog
 from optplan.report.explain import explain, points, unknown_parameter
-from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp, Stairs, Steps
+from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp
 from optplan.resolve.level import Level
+from optplan.resolve.stairs import Stairs, Steps
 from tests.report.networks import DOCUMENT, network
 
 ZERO, ONE = Level(), Level(ratio=1.0)
@@ -47,7 +48,7 @@ def test_an_explanation() -> None:
         "  lr: warmup(10%) -> cosine(to=0.01x)\n"
         "    update    0  0\n"
         "    update  100  0.05\n"
-        "    update  999  0.00050015"
+        "    update  999  0.000500151"
     )
 
 

@@ -88,7 +88,8 @@ def test_an_option_that_some_groups_have_is_a_column() -> None:
 def test_rates_that_differ_look_different() -> None:
     text = plan_table(
         plan(
-            "optplan: 1\noptimizer: {type: sgd, lr: 0.1}\nrules: [{where: head, lr: 0.10000001}, {where: embed, lr: 1e-9}]\n"
+            "optplan: 1\noptimizer: {type: sgd, lr: 0.1}\n"
+            "rules: [{where: head, lr: 0.10000001}, {where: embed, lr: 1e-9}]\n"
         )
     )
     assert re.findall(r"  (0\.1\d*|1e-9)$", text, re.MULTILINE) == ["1e-9", "0.1", "0.10000001"]
@@ -130,5 +131,5 @@ def test_of_many_groups_the_middle_ones_are_counted() -> None:
 def test_html_escapes_what_a_file_says() -> None:
     text = plan_html(plan("optplan: 1\noptimizer: {type: adamw}\nrules: [{where: ndim > 1, lr: 0.5x}]\n"))
     assert '<td style="text-align:left">ndim &gt; 1</td>' in text
-    assert text == plan("optplan: 1\noptimizer: {type: adamw}\nrules: [{where: ndim > 1, lr: 0.5x}]\n")._repr_html_()  # noqa: SLF001 - the notebook's name for it
+    assert text == plan("optplan: 1\noptimizer: {type: adamw}\nrules: [{where: ndim > 1, lr: 0.5x}]\n")._repr_html_()
     assert text.count("<tr>") == text.count("</tr>") == 4

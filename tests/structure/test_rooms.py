@@ -20,22 +20,27 @@ ROOMS = {
     "setting": "",
     "diagnostics": "source",
     "catalog": "setting diagnostics",
-    "config": "source diagnostics setting catalog",
-    "frontend": "source diagnostics setting catalog config",
-    "resolve": "diagnostics setting catalog config | source",  # never sees text, only the places of nodes in it
+    "filter": "| source",  # nodes carry their places, and never look at the text there
+    "expression": "filter | source",
+    "config": "diagnostics setting catalog filter expression | source",
+    "frontend": "source diagnostics setting catalog filter expression config",
+    "resolve": "diagnostics setting catalog filter expression config | source",  # never sees text
     "readers": "diagnostics resolve",
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
+    "targets.spec": "diagnostics",
     "targets.torch": "diagnostics setting catalog resolve targets.choose",
     "targets.mindspore": "diagnostics setting catalog resolve targets.choose",
     "state": "diagnostics resolve",
     "hosts": "diagnostics resolve | targets.torch targets.mindspore",  # sees Compiled only
-    "report": "source diagnostics setting catalog config resolve targets.choose state",
-    "api": "source diagnostics setting catalog config frontend resolve readers targets.choose targets.torch "
-    "targets.mindspore state hosts report",
+    "report": "source diagnostics setting catalog filter expression config resolve targets.choose state",
+    "binding": "diagnostics resolve targets.torch targets.mindspore report",
+    "api": "source diagnostics setting catalog filter expression config frontend resolve readers targets.choose "
+    "targets.torch targets.mindspore state hosts report binding",
+    "__init__": "| diagnostics config resolve api binding",  # imports a name when it is asked for
     "importers": "diagnostics config api",
-    "cli": "diagnostics resolve report importers api",
-    "__init__": "diagnostics config resolve api",
+    "arguments": "__init__",
+    "cli": "diagnostics catalog resolve readers report targets.spec binding api importers arguments __init__",
     "__main__": "cli",
 }
 
@@ -43,6 +48,7 @@ ROOMS = {
 LIBRARIES = {
     "frontend": {"yaml", "jsonschema", "lark", "re2"},
     "resolve": {"re2"},
+    "targets.spec": {"torch"},  # a user's network is built on its meta device
     "targets.torch": {"torch"},
     "targets.mindspore": {"mindspore"},
     "state": {"numpy"},
@@ -53,7 +59,8 @@ LIBRARIES = {
 
 # modules that import what their caller names, which no table can foresee
 BY_NAME = {
-    "cli": "the user's `--network package.module:callable`",
+    "__init__": "the package's own names, each from its module when it is asked for",
+    "targets.spec": "the user's `--network package.module:callable`",
     "targets.torch.optimizer": "the class of a registered optimizer",
 }
 
@@ -120,7 +127,7 @@ def fault(each: Import) -> str | None:
     """What is wrong with an import, in words, or None."""
     here = room(each.importer)
     if each.inside:
-        always, _, for_types = ROOMS[here].partition("|")
+        always, _, for_types = ROOMS.get(here, "").partition("|")
         allowed = room(each.imported) in {here, *always.split(), *(for_types.split() if each.for_types else ())}
     elif each.imported == "?":
         allowed = each.importer in BY_NAME

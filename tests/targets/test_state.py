@@ -1,4 +1,4 @@
-"""What training remembers survives a file, a copy and a pickle; several optimizers behind one are one to whoever holds it."""
+"""What training remembers survives a file, a copy and a pickle; several optimizers are one to whoever holds them."""
 
 from __future__ import annotations
 
@@ -133,10 +133,12 @@ def test_a_checkpoint_in_the_other_order_changes_nothing(name: str, tmp_path: Pa
     assert same_weights(mine, theirs)
 
 
+def unpickled(whole: Any) -> Any:
+    return pickle.loads(pickle.dumps(whole))  # noqa: S301 - bytes of this very line
+
+
 @several
-@pytest.mark.parametrize(
-    "duplicate", [deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))], ids=["copy", "pickle"]
-)
+@pytest.mark.parametrize("duplicate", [deepcopy, unpickled])
 @pytest.mark.parametrize("begun", [0, HALF])
 def test_a_duplicate_trains_on(name: str, duplicate: Callable[[Any], Any], begun: int) -> None:
     mine, compiled = compile_several(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
@@ -195,44 +194,3 @@ def test_a_rate_per_layer() -> None:
     )
     train_by_hand(theirs, [(optimizer, lrs)], scheduled=True)
     assert same_weights(mine, theirs)
-
-
-def test_what_a_rule_freezes_stays_and_what_it_thaws_moves() -> None:
-    model = seeded(Pictures)
-    model.get_parameter("body.weight").requires_grad_(False)
-    config = document(
-        {"type": "adamw", "lr": 1e-2},
-        rules=[{"where": "stem", "freeze": True}, {"where": "body.weight", "freeze": False}],
-    )
-    plan = optplan.plan(config, model)
-    assert plan.frozen == ("stem.weight", "stem.bias")
-    assert model.get_parameter("stem.weight").requires_grad, "a plan is data: it touches nothing"
-    compiled = plan.bind(model)
-    before = weights(model)
-    train(model, compiled, range(3))
-    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {name for name, _ in model.named_parameters()} - {"stem.weight", "stem.bias"}
-    assert model.get_parameter("stem.weight").grad is None
-
-
-def test_a_plan_made_on_the_meta_device_trains_a_real_network() -> None:
-    with torch.device("meta"):
-        blueprint = Pictures()
-    mine, theirs = seeded(Pictures), seeded(Pictures)
-    plan = optplan.plan(MUON, blueprint, steps=UPDATES)
-    assert plan == optplan.plan(MUON, mine, steps=UPDATES)
-    train(mine, plan.bind(mine), range(UPDATES))
-    train(theirs, optplan.compile(MUON, theirs, steps=UPDATES), range(UPDATES))
-    assert same_weights(mine, theirs)
-
-
-def test_binding_twice_makes_two_optimizers_that_share_nothing_but_the_parameters() -> None:
-    model = seeded(Pictures)
-    plan = optplan.plan(MUON, model, steps=UPDATES)
-    one, other = plan.bind(model), plan.bind(model)
-    untouched = deepcopy(other.optimizer.state_dict())
-    train(model, one, range(2))
-    assert one.optimizer.state
-    assert not other.optimizer.state
-    assert other.optimizer.state_dict() == untouched
-    assert [id(p) for p in one.parameters] == [id(p) for p in other.parameters]

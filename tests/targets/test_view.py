@@ -10,14 +10,16 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper, offload_wrapper
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.fsdp._flat_param import FlatParameter
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.utils import parametrizations, parametrize
 from torch.optim.swa_utils import AveragedModel
 
 import optplan
 from optplan import ConfigError
 from optplan.targets.torch.view import view
-from tests.targets.networks import Attentive, Matrices, Pictures, Words, document, seeded
+from tests.targets.networks import Attentive, Matrices, Pictures, Words, document, same_weights, seeded, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,6 +153,34 @@ def test_ddp_has_the_plan_of_the_bare_network() -> None:
         assert optplan.plan(CONFIG, module) == optplan.plan(CONFIG, bare)
     compiled = optplan.compile(CONFIG, wrapped)
     assert {id(p) for p in compiled.parameters} == {id(p) for p in wrapped.parameters()}
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_sharded_network_has_the_plan_of_the_bare_one() -> None:
+    """`fully_shard` replaces every parameter and changes every class that it is called for."""
+    bare, sharded = seeded(Pictures), seeded(Pictures)
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    for module in (sharded.get_submodule("body"), sharded):
+        fully_shard(module, mesh=mesh)
+    plan = optplan.plan(CONFIG, bare)
+    assert optplan.plan(CONFIG, sharded) == plan
+    compiled = plan.bind(sharded)
+    assert {id(p) for p in compiled.parameters} == {id(p) for p in sharded.parameters()}
+    train(bare, optplan.compile(CONFIG, bare), range(3))
+    train(sharded, compiled, range(3))
+    for (name, one), other in zip(bare.named_parameters(), sharded.parameters(), strict=True):
+        assert torch.equal(one, other.full_tensor()), name  # type: ignore[operator]  # a DTensor has it
+
+
+@pytest.mark.usefixtures("process_group")
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch.distributed")
+def test_a_sharded_optimizer_takes_the_class_and_its_groups() -> None:
+    mine, theirs = seeded(Pictures), seeded(Pictures)
+    built = optplan.compile(CONFIG, theirs)
+    optimizer = ZeroRedundancyOptimizer(built.param_groups, built.optimizer_class)
+    train(mine, optplan.compile(CONFIG, mine), range(3))
+    train(theirs, (optimizer, None), range(3))
+    assert same_weights(mine, theirs)
 
 
 class Module(nn.Module):

@@ -122,17 +122,17 @@ class _Builder:
         sound: set[str] = set()
         while ready := {name for name in sets if name not in sound and uses[name] <= sound}:
             sound |= ready
+        told: set[str] = set()
         for name in [name for name in sets if name not in sound]:
-            if _reaches(name, name, uses):
-                places = [
-                    each.span for each in _set_names(sets[name]) if _reaches(each.name, name, uses) or each.name == name
-                ]
-                self._collector.error(
-                    "OP114",
-                    f"the set `{name}` is defined by itself",
-                    places[0] if places else None,
-                    help="write out what is meant; a path of that name is `path(" + name + ")`",
-                )
+            if name not in told and (circle := _circle(name, uses)):
+                told.update(circle)
+                place = next(each.span for each in _set_names(sets[name]) if each.name == circle[1])
+                cure = "write out what is meant"
+                if len(circle) == 2:
+                    cure += f"; a path of that name is `path({name})`"
+                notes = [" needs ".join(f"`{each}`" for each in circle)]
+                self._collector.error("OP114", f"the set `{name}` is defined by itself", place, help=cure, notes=notes)
+        for name in [name for name in sets if name not in sound]:
             del sets[name]
 
     # Optimizers
@@ -316,15 +316,15 @@ def _set_names(node: Filter) -> Iterator[SetName]:
             yield node
 
 
-def _reaches(start: str, goal: str, uses: dict[str, set[str]]) -> bool:
-    """Whether `goal` is used by `start`, or by what it uses."""
+def _circle(start: str, uses: dict[str, set[str]]) -> list[str]:
+    """A shortest way from `start` back to itself, both ends included; empty if there is none."""
+    ways = [[start]]
     seen: set[str] = set()
-    todo = [start]
-    while todo:
-        for name in uses.get(todo.pop(), ()):
-            if name == goal:
-                return True
+    for way in ways:
+        for name in sorted(uses.get(way[-1], ())):
+            if name == start:
+                return [*way, name]
             if name not in seen:
                 seen.add(name)
-                todo.append(name)
-    return False
+                ways.append([*way, name])
+    return []

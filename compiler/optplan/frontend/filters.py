@@ -19,10 +19,9 @@ from optplan.frontend.patterns import read_literal, read_path
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from lark import Token
-
     from optplan.diagnostics import Collector
     from optplan.filter import Filter, Path
+    from optplan.frontend.automaton import Token
     from optplan.source import Text
 
 FUNCTIONS = ("path", "type", "inside")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from optplan.diagnostics import suggestion
+from optplan.diagnostics import nearest, suggestion
 from optplan.frontend.nodes import Mapping, Scalar
 from optplan.frontend.places import is_setting
-from optplan.source import Span
+from optplan.frontend.scalars import core_value
 
 if TYPE_CHECKING:
     from collections import abc
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optplan.diagnostics import Collector
     from optplan.frontend.nodes import Node
     from optplan.frontend.places import Checked, Path
+    from optplan.source import Span
 
 # What to write where a required key is missing.
 _REQUIRED = {
@@ -29,6 +30,8 @@ _REQUIRED = {
     "where": "say which parameters it is for; `where: all` is every one",
     "type": "say which optimizer it is, such as `type: adamw`",
 }
+
+_OTHER_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 _TYPES = {
     "string": "a text",
@@ -42,7 +45,7 @@ _TYPES = {
 
 
 class Findings:
-    """Reports the findings about one document; `nodes` and `keys` are its values and the places of its keys, by path."""
+    """Reports the findings about one document; `nodes` and `keys` are its values and its keys' places, by path."""
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Findings:
         self._catalog, self._collector = catalog, collector
 
     def report(self, error: ValidationError) -> None:
+        """Report one finding of the validator."""
         path: Path = tuple(error.absolute_path)
         keyword = str(error.validator)
         match keyword:
@@ -96,8 +100,8 @@ class Findings:
         if path and path[-1] == "schedule":
             if name in settings:
                 elements = [key for key in settings if key.startswith(f"{name}[")]
-                cure = f"schedule one element: `{'` or `'.join(elements)}`" if elements else "only numbers can change"
-                return "OP406", f"`{name}` cannot have a policy", cure
+                only = f"schedule one element: `{'` or `'.join(elements)}`" if elements else "only numbers can change"
+                return "OP406", f"`{name}` cannot have a policy", only
             return "OP101", f"no optimizer has a setting `{name}`", suggestion(name, known)
         if path and path[-1] in self._catalog.options:
             target = str(path[-1])
@@ -123,9 +127,14 @@ class Findings:
         return entry.value.text.value if entry is not None and isinstance(entry.value, Scalar) else None
 
     def _missing_keys(self, error: ValidationError, path: Path) -> None:
+        known = _schema(error).get("properties", {})
+        unknown = [name for name in _given(error) if name not in known]
         for name in _schema(error)["required"]:
             below = (*path, name)
             if name in _given(error) or below in self._checked.faulty:
+                continue
+            if any(name in nearest(other, known) for other in unknown):
+                # `optimzer` has a message of its own, which says what it was meant to be
                 continue
             if not path:
                 owner, start = "the document", self._checked.root.span
@@ -141,8 +150,8 @@ class Findings:
 
     def _bad_name(self, error: ValidationError, path: Path) -> None:
         # For names of keys the validator gives the name as instance, and the path of their mapping.
-        below = (*path, error.instance)
-        name = error.instance
+        name = str(error.instance)
+        below = (*path, name)
         span = self._keys.get(below) if below in self._keys else self._span(path)
         if below in self._keys:
             self._checked.faulty.add(below)
@@ -184,15 +193,29 @@ class Findings:
         expects = self._expects(path) or _types(_schema(error).get("type", ()))
         value = _shown(error.instance)
         span = self._span(path) if path else None
-        cure = None
-        if isinstance(error.instance, str) and "true or false" in expects:
-            word = error.instance.lower()
-            cure = "YAML 1.2 knows only `true` and `false`" if word in {"yes", "no", "on", "off", "y", "n"} else None
-        elif isinstance(error.instance, str) and _types(_schema(error).get("type", ())).endswith("number"):
-            cure = "a plain number stands here, without quotes"
-        elif error.instance is None:
-            cure = "leave the key out, or give it a value"
+        cure = self._type_cure(error.instance, path, expects)
         self._collector.error("OP103", f"{name} must be {expects}, not {value}", span, help=cure)
+
+    def _type_cure(self, value: Any, path: Path, expects: str) -> str | None:
+        if value is None:
+            return "leave the key out, or give it a value"
+        if path == ("rules",) and isinstance(value, dict):
+            return "begin each rule with `- `"
+        if not isinstance(value, str):
+            return None
+        if "true or false" in expects:
+            if value.lower() in {"true", "false"}:
+                return f"write it without quotes: `{value.lower()}`"
+            return "YAML 1.2 knows only `true` and `false`" if value.lower() in _OTHER_BOOLEANS else None
+        if expects.endswith("number"):
+            if core_value(value) == value:
+                return "a plain number stands here, no expression"
+            return "a plain number stands here, without quotes"
+        if path == ("layers",):
+            return f"write `[{value}]`"
+        if expects == "a mapping" and value in self._catalog.optimizers:
+            return f"write `{{type: {value}}}`"
+        return None
 
     def _out_of_range(self, error: ValidationError, path: Path) -> None:
         name = _name(path)
@@ -204,7 +227,8 @@ class Findings:
                 "maximum": "of at most",
                 "exclusiveMaximum": "below",
             }
-            expects = f"a number {word.get(str(error.validator), '')} {error.validator_value}"
+            whole = "a whole number" if _schema(error).get("type") == "integer" else "a number"
+            expects = f"{whole} {word.get(str(error.validator), '')} {error.validator_value}"
         message = f"{name} must be {expects}, not {_shown(error.instance)}"
         self._collector.error("OP104", message, self._span(path))
 
@@ -256,7 +280,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return "a list" if value else "an empty list"
+        return f"a list of {len(value)}" if value else "an empty list"
     if isinstance(value, str):
         return f"the text `{value}`" if value else "an empty text"
     return (

@@ -1,8 +1,8 @@
-"""The three languages' common ground: a text and a grammar of `optplan.grammar` in, a checked tree or one fault out.
+"""The three languages' common ground: a text and a grammar of `optplan.grammar` in, a node or one fault out.
 
-A grammar is built when it is first asked for.  Reading never recurses: brackets are counted while tokens arrive, and a
-tree is turned into nodes from its leaves up, so that neither a long nor a deep text can do harm.  Where a text stops
-following its grammar it is described as a `Stop`, for which the language finds the words.
+Reading never recurses: brackets are counted while tokens arrive, and a node is made from its leaves up, so that neither
+a long nor a deep text can do harm.  Where a text stops following its grammar it is described as a `Stop`, for which the
+language finds the words.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from optplan.frontend.automaton import Halt, Nesting, Token, Whole
+from optplan.frontend.tables import automaton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from lark import Lark, Token, Tree
 
     from optplan.diagnostics import Collector
     from optplan.source import Text
@@ -27,7 +27,7 @@ DEPTH = 100
 Node = TypeVar("Node")
 
 _CLOSING = {"(": ")", "[": "]"}
-_PIECE = re.compile(r"[^\W\d]\w*|(?:\d+(?:\.\d*)?|\.\d+)\w*|-+>|&&?|\|\|?|=[=<>]*|<>|~=|.", re.DOTALL)
+_PIECE = r"[^\W\d]\w*|(?:\d+(?:\.\d*)?|\.\d+)\w*|-+>|&&?|\|\|?|=[=<>]*|<>|~=|."
 _POWERS = {"k": 3, "M": 6, "B": 9}
 
 
@@ -104,18 +104,6 @@ class Language:
     explain: Callable[[Stop], Fault]
 
 
-def read(language: Language, text: Text, collector: Collector) -> Tree[Token] | None:
-    """The tree of `text`, or None with the fault reported."""
-    fault = _too_long(text.value) or _blank(text.value, language.noun)
-    if fault is None:
-        result = _parse(language, text.value)
-        if not isinstance(result, Fault):
-            return result
-        fault = result
-    report(fault, language.code, text, collector)
-    return None
-
-
 def report(fault: Fault, code: str, text: Text, collector: Collector) -> None:
     """Hand over `fault`, under `code` unless it has one of its own."""
     collector.error(fault.code or code, fault.message, text.span(fault.begin, fault.end), help=fault.help)
@@ -132,30 +120,32 @@ def build(
     `make(rule, children, begin, end)` gives the node of one rule of the grammar; the children are tokens and nodes.
     It says what is wrong by `fail`; the others are made all the same, so that their faults are seen too.
     """
-    tree = read(language, text, collector)
-    if tree is None:
-        return None
-    from lark import Tree  # noqa: PLC0415 - loaded with the first text that is read
+    fault = _too_long(text.value) or _blank(text.value, language.noun)
+    faults: list[Fault] = []
 
-    made: dict[int, Node | None] = {}
-    for part in tree.iter_subtrees():
-        children = [made[id(child)] if isinstance(child, Tree) else child for child in part.children]
-        rule = str(part.data).rpartition("__")[2]
-        node: Node | None = None
-        if rule == "start":
-            node = cast("Node | None", children[0])
-        elif not any(child is None for child in children):
-            try:
-                node = make(rule, children, part.meta.start_pos, part.meta.end_pos)
-            except InvalidError as error:
-                report(error.fault, language.code, text, collector)
-        made[id(part)] = node
-    return made[id(tree)]
+    def made(rule: str, children: Sequence[Any], begin: int, end: int) -> Node | None:
+        if None in children:
+            return None
+        try:
+            return make(rule, children, begin, end)
+        except InvalidError as error:
+            faults.append(error.fault)
+            return None
+
+    if fault is None:
+        found = automaton(language.name).read(text.value, made, DEPTH)
+        if isinstance(found, Whole) and found.depth < DEPTH:
+            for each in faults:
+                report(each, language.code, text, collector)
+            return cast("Node | None", found.node)
+        fault = _stopped(language, text.value, found)
+    report(fault, language.code, text, collector)
+    return None
 
 
 def place(token: Token) -> tuple[int, int]:
     """Where `token` begins and ends in its text."""
-    return cast("int", token.start_pos), cast("int", token.end_pos)
+    return token.begin, token.end
 
 
 def parse_number(word: str) -> int | float | None:
@@ -187,15 +177,6 @@ def unquote(text: str) -> str:
     return re.sub(r"\\([\"'\\])", r"\1", text[1:-1])
 
 
-@cache
-def _grammar(name: str) -> Lark:
-    from lark import Lark  # noqa: PLC0415 - loaded with the first text that is read
-
-    return Lark.open_from_package(
-        "optplan.grammar", f"{name}.lark", ("",), parser="lalr", propagate_positions=True, maybe_placeholders=False
-    )
-
-
 def _too_long(text: str) -> Fault | None:
     if len(text) <= LENGTH:
         return None
@@ -206,41 +187,18 @@ def _blank(text: str, noun: str) -> Fault | None:
     return None if text.strip() else Fault(f"expected {noun}, found nothing", 0, len(text))
 
 
-def _parse(language: Language, text: str) -> Tree[Token] | Fault:
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken  # noqa: PLC0415 - as in `_grammar`
-
-    parser: Any = _grammar(language.name).parse_interactive(text)  # lark leaves its methods untyped
-    # what could stand next is noted before a token is tried, which may already complete what stands before it
-    expected, before, after = parser.choices(), "", 0
-    opened: list[int] = []
-    try:
-        for token in parser.lexer_thread.lex(parser.parser_state):
-            parser.feed_token(token)
-            expected, before, after = parser.choices(), str(token), token.end_pos
-            # by its kind: a lone `]` may also be a faulty path
-            kind = token.type.rpartition("__")[2]
-            if kind in ("LPAR", "LSQB"):
-                opened.append(token.start_pos)
-                if len(opened) > DEPTH:
-                    return _too_deep(opened[-1], after)
-            elif kind in ("RPAR", "RSQB"):
-                opened.pop()
-        tree: Tree[Token] = parser.feed_eof()
-    except UnexpectedToken as error:
-        begin = end = len(text)
-        if error.token.type != "$END":
-            begin, end = place(error.token)
-    except UnexpectedCharacters as error:
-        begin = end = error.pos_in_stream or 0
-    else:
-        return tree if _depth(tree) <= DEPTH else _too_deep(0, len(text))
-    # what one grammar imports from another has the other's name before its own
-    terminals = frozenset(name.rpartition("__")[2] for name in expected if name.rpartition("__")[2].isupper())
+def _stopped(language: Language, text: str, found: Whole | Nesting | Halt) -> Fault:
+    """The words for a text that is too deep, or does not follow its grammar."""
+    if isinstance(found, Whole):
+        return _too_deep(0, len(text))
+    if isinstance(found, Nesting):
+        return _too_deep(found.begin, found.end)
     # what a user sees as one piece, `=>` say, may be no token, or begin with one
-    piece = _PIECE.match(text, begin)
-    end = max(end, piece.end()) if piece else end
-    stop = Stop(text, begin, end, before, after, terminals, tuple(opened))
-    return _explain_bracket(stop, awaits_operand=bool(terminals & language.operand)) or language.explain(stop)
+    piece = re.compile(_PIECE, re.DOTALL).match(text, found.begin)
+    end = max(found.end, piece.end()) if piece else found.end
+    before = text[found.before : found.after]
+    stop = Stop(text, found.begin, end, before, found.after, found.expected, found.opened)
+    return _explain_bracket(stop, awaits_operand=bool(found.expected & language.operand)) or language.explain(stop)
 
 
 def _explain_bracket(stop: Stop, *, awaits_operand: bool) -> Fault | None:
@@ -260,13 +218,3 @@ def _explain_bracket(stop: Stop, *, awaits_operand: bool) -> Fault | None:
 
 def _too_deep(begin: int, end: int) -> Fault:
     return Fault(f"an expression nested more than {DEPTH} deep", begin, end, "name its parts, and use the names")
-
-
-def _depth(tree: Tree[Token]) -> int:
-    from lark import Tree  # noqa: PLC0415 - as in `_grammar`
-
-    depths: dict[int, int] = {}
-    for part in tree.iter_subtrees():
-        inner = (depths[id(child)] for child in part.children if isinstance(child, Tree))
-        depths[id(part)] = 1 + max(inner, default=0)
-    return depths[id(tree)]

@@ -17,10 +17,9 @@ from optplan.frontend.grammar import Fault, Language, Stop, build, fail, parse_n
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from lark import Token
-
     from optplan.diagnostics import Collector
     from optplan.expression import Value
+    from optplan.frontend.automaton import Token
     from optplan.source import Span, Text
 
 # how many arguments each function takes, at least and at most; None is any number

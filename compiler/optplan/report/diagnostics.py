@@ -26,8 +26,11 @@ _STYLES = {"error": RED, "warning": YELLOW, "note": CYAN}
 _NO_FILE = re.compile(r"^(<.*>|--set|)$")
 
 
-def render(diagnostics: Sequence[Diagnostic], form: Format, *, colour: bool = False) -> str:
-    """The diagnostics in one of the forms, without a line break at the end; empty if a list in lines has none."""
+def render(diagnostics: Sequence[Diagnostic], form: Format, *, colour: bool = False, version: str | None = None) -> str:
+    """The diagnostics in one of the forms, without a line break at the end; empty if a list in lines has none.
+
+    `version` is that of the program, which SARIF tells.
+    """
     match form:
         case "text":
             return "\n\n".join(_text(item, colour=colour) for item in diagnostics)
@@ -38,7 +41,7 @@ def render(diagnostics: Sequence[Diagnostic], form: Format, *, colour: bool = Fa
         case "github":
             return "\n".join(_github(item) for item in diagnostics)
         case "sarif":
-            return json.dumps(_sarif(diagnostics), indent=2, ensure_ascii=False)
+            return json.dumps(_sarif(diagnostics, version), indent=2, ensure_ascii=False)
 
 
 def summary(diagnostics: Iterable[Diagnostic]) -> str:
@@ -129,15 +132,16 @@ def _command(text: str, more: str = "") -> str:
 # SARIF: https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 
 
-def _sarif(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
-    from optplan import __version__  # noqa: PLC0415 - the package is whole by now
-    from optplan.diagnostics import CODES  # noqa: PLC0415 - as above
+def _sarif(diagnostics: Sequence[Diagnostic], version: str | None) -> dict[str, Any]:
+    from optplan.diagnostics import CODES  # noqa: PLC0415 - only here
 
     codes = sorted({item.code for item in diagnostics})
     rules = [
         {"id": code, "shortDescription": {"text": CODES[code]}} if code in CODES else {"id": code} for code in codes
     ]
-    driver = {"name": "optplan", "semanticVersion": __version__, "rules": rules}
+    driver: dict[str, Any] = {"name": "optplan", "rules": rules}
+    if version is not None:
+        driver["semanticVersion"] = version
     results = [_result(item, codes.index(item.code)) for item in diagnostics]
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

@@ -23,7 +23,8 @@ from optplan.report.notation import (
     written,
 )
 from optplan.report.plans import policy_texts, settings_of
-from optplan.resolve.curve import Chain, Epochs, Poly, Ramp, Stairs, Steps
+from optplan.resolve.curve import Chain, Epochs, Poly, Ramp
+from optplan.resolve.stairs import Stairs, Steps
 from optplan.targets.choose import lowering
 
 if TYPE_CHECKING:

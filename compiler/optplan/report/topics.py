@@ -196,11 +196,7 @@ def _key(key: str, catalog: Catalog) -> str:
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None
     text = _prose(catalog.keys[key])
     takers = ", ".join(catalog.optimizers_with_option(parts[0], parts[-1]))
-    return (
-        text
-        if option is None
-        else f"{text}\n\n{_prose(f'taken by {takers}')}"
-    )
+    return text if option is None else f"{text}\n\n{_prose(f'taken by {takers}')}"
 
 
 def _sentence(text: str) -> str:

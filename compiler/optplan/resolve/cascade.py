@@ -14,7 +14,7 @@ from optplan.expression import Constant, Listing
 from optplan.resolve.plan import Touch
 from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare, written
 from optplan.resolve.ties import contradictions
-from optplan.resolve.value import EvaluationError, Scope, evaluate, reads
+from optplan.resolve.value import EvaluationError, Scope, evaluate, misfit, reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,7 @@ class Cascade:
         for key, message in sheet.type.check_together(sheet.values):
             self._blame(key, message, sheet, optimizer, name)
         self.effective.update(number for each in sheet.givers.values() for number in each)
-        # A group is named by what gave its values: that it is trained is none, nor that it stays with the main optimizer.
+        # A group is named by what gave its values: being trained is none, nor is staying with the main optimizer.
         silent = {("freeze",), ("use",)} if optimizer is self._config.optimizer else {("freeze",)}
         givers = {number for key, each in sheet.givers.items() if key not in silent for number in each}
         options: dict[str, list[tuple[str, Setting]]] = {}
@@ -236,10 +236,10 @@ class Cascade:
             span = fault.node.span or assignment.span
             self._tell(fault.code, f"{fault.message}, for `{name}`", span, fault.help)
             return setting.default if before is None else before
-        wrong = setting.check(value)
+        wrong = misfit(setting, assignment.value, value)
         if wrong is not None:
-            shown = "null" if value is None else value
-            self._tell("OP305", f"`{step.name}` {wrong}, and is {shown} for `{name}`", assignment.value.span)
+            message, node = wrong
+            self._tell("OP305", f"{message} for `{name}`", node.span or assignment.value.span)
             return setting.default if before is None else before
         cast = setting.cast(value)
         if step.constant:

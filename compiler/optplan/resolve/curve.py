@@ -20,68 +20,20 @@ Every shape counts s = t - begin of its phase, lasts D updates, and runs from a 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, fields
-from math import ceil, cos, floor, pi
+from dataclasses import dataclass
+from math import cos, inf, pi
 from typing import TYPE_CHECKING, Any
 
-from optplan.resolve.level import Bound, Last, Level
+from optplan.resolve.level import Bound, Last, Level, times
+from optplan.resolve.shape import SLACK, Shape, passed, passed_before
+from optplan.resolve.stairs import Stairs, Steps
 
 if TYPE_CHECKING:
     from optplan.resolve.level import AnyLevel
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the curves have in common."""
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        raise NotImplementedError
-
-    @property
-    def settled(self) -> float | None:
-        """The update from which on the value is constant; None if it never is."""
-        raise NotImplementedError
-
-    def value(self, t: int, base: float) -> float:
-        """The value that update `t` uses for a parameter whose own value is `base`."""
-        return base * self.raw(t, 1.0) if self.relative else self.raw(t, base)
-
-    def factor(self, t: int) -> float:
-        """What multiplies `base` at update `t`; of a `relative` curve."""
-        return self.raw(t, 1.0)
-
-    def raw(self, t: float, base: float) -> float:
-        """The formula, at a time that need not be whole."""
-        raise NotImplementedError
-
-    def before(self, t: float | None, base: float) -> float:
-        """The value just before `t`, which need not be whole; at the very end for None."""
-        raise NotImplementedError
-
-    @property
-    def neutral(self) -> bool:
-        """Whether it leaves the own value as it is."""
-        return False
-
-    def extremes(self, base: float) -> list[float]:
-        """The values at which its pieces begin and end; between them it is monotone."""
-        raise NotImplementedError
-
-    def rising(self, base: float) -> float | None:
-        """The absolute value to which a decay climbs instead of falling; None if there is none."""
-        del base
-        return None
-
-    def to_data(self) -> dict[str, Any]:
-        """The curve as JSON data; `from_data` gives an equal one."""
-        data: dict[str, Any] = _to_data(self)
-        return data
-
-
-@dataclass(frozen=True, slots=True)
-class Hold(_Shape):
+class Hold(Shape):
     """The level `at`, for ever."""
 
     at: AnyLevel
@@ -118,7 +70,7 @@ class Hold(_Shape):
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp(_Shape):
+class Ramp(Shape):
     """From `origin` to `to` in `duration`, in a line, half a cosine or an exponential; `start` is added to s."""
 
     origin: AnyLevel
@@ -142,9 +94,10 @@ class Ramp(_Shape):
         return [self.origin.at(base), self.to.at(base)]
 
     def rising(self, base: float) -> float | None:
-        """`to`, where it is absolute and above `origin`."""
+        """`to`, where it is absolute and above an `origin` that follows the own value."""
         a, b = self.origin.at(base), self.to.at(base)
-        return None if self.shape == "linear" or self.to.relative or not 0 < a < b else b
+        follows = self.origin.relative and not self.to.relative
+        return b if follows and self.shape != "linear" and 0 < a < b else None
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
@@ -157,7 +110,7 @@ class Ramp(_Shape):
             case "cosine":
                 return b + (a - b) * (1.0 + cos(pi * w)) / 2.0
             case "exp":
-                value: float = a * (b / a) ** w if a else 0.0
+                value: float = a ** (1.0 - w) * b**w if a else 0.0  # a (b / a)^w, where b / a may be too large
                 return value
             case _:
                 return a + (b - a) * w
@@ -173,7 +126,7 @@ class Ramp(_Shape):
 
 
 @dataclass(frozen=True, slots=True)
-class Poly(_Shape):
+class Poly(Shape):
     """From `origin` to `to` in `duration` by the power `power` of what is left."""
 
     origin: AnyLevel
@@ -196,9 +149,9 @@ class Poly(_Shape):
         return [self.origin.at(base), self.to.at(base)]
 
     def rising(self, base: float) -> float | None:
-        """`to`, where it is absolute and above `origin`."""
+        """`to`, where it is absolute and above an `origin` that follows the own value."""
         a, b = self.origin.at(base), self.to.at(base)
-        return None if self.to.relative or not 0 < a < b else b
+        return b if self.origin.relative and not self.to.relative and 0 < a < b else None
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
@@ -216,87 +169,7 @@ class Poly(_Shape):
 
 
 @dataclass(frozen=True, slots=True)
-class Stairs(_Shape):
-    """`origin`, times `gamma` once more after each `every`; it lasts `duration`, or for ever."""
-
-    origin: AnyLevel
-    gamma: float
-    every: float
-    duration: float | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        return self.origin.relative
-
-    @property
-    def settled(self) -> float | None:
-        """At the beginning of its last stair."""
-        if self.duration is None:
-            return 0.0 if self.gamma == 1.0 else None
-        return (ceil(self.duration / self.every) - 1) * self.every
-
-    def extremes(self, base: float) -> list[float]:
-        """The first and the last stair."""
-        return [self.origin.at(base), self.before(None, base)]
-
-    def raw(self, t: float, base: float) -> float:
-        """See the head of the module."""
-        if self.duration is not None and t >= self.duration:
-            return self.before(self.duration, base)
-        return self.origin.at(base) * self.gamma ** floor(max(t, 0.0) / self.every)
-
-    def before(self, t: float | None, base: float) -> float:
-        """The stair on which `t` is reached."""
-        at = self.duration if t is None or (self.duration is not None and t > self.duration) else t
-        count = 0 if at is None else max(0, ceil(at / self.every) - 1)
-        return self.origin.at(base) * self.gamma**count
-
-    def __str__(self) -> str:
-        return f"step({self.every:g}, from={self.origin}, gamma={self.gamma:g})"
-
-
-@dataclass(frozen=True, slots=True)
-class Steps(_Shape):
-    """`origin`, times `gamma` once more at each of `at`, which rise; it lasts `duration`, or for ever."""
-
-    origin: AnyLevel
-    gamma: float
-    at: tuple[float, ...]
-    duration: float | None = None
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        return self.origin.relative
-
-    @property
-    def settled(self) -> float | None:
-        """At its last drop."""
-        return max((at for at in self.at if self.duration is None or at < self.duration), default=0.0)
-
-    def extremes(self, base: float) -> list[float]:
-        """The first and the last stair."""
-        return [self.origin.at(base), self.before(None, base)]
-
-    def raw(self, t: float, base: float) -> float:
-        """See the head of the module."""
-        if self.duration is not None and t >= self.duration:
-            return self.before(self.duration, base)
-        return self.origin.at(base) * self.gamma ** bisect_right(self.at, t)
-
-    def before(self, t: float | None, base: float) -> float:
-        """The value after the drops that lie before `t`."""
-        at = self.duration if t is None or (self.duration is not None and t > self.duration) else t
-        count = len(self.at) if at is None else sum(drop < at for drop in self.at)
-        return self.origin.at(base) * self.gamma**count
-
-    def __str__(self) -> str:
-        return f"multistep({', '.join(f'{at:g}' for at in self.at)}; from={self.origin}, gamma={self.gamma:g})"
-
-
-@dataclass(frozen=True, slots=True)
-class Epochs(_Shape):
+class Epochs(Shape):
     """`item`, whose time is the whole epochs of the run, each `length` updates, from the epoch `begin` on."""
 
     item: Curve
@@ -312,9 +185,10 @@ class Epochs(_Shape):
     def settled(self) -> float | None:
         """The first epoch in which the item is settled."""
         settled = self.item.settled
-        return (
-            None if settled is None else max(0.0, ceil(settled + self.begin) * self.length - self.begin * self.length)
-        )
+        if settled is None:
+            return None
+        first = passed_before(settled, 1.0, self.begin) + 1
+        return max(0.0, (first - self.begin) * self.length)
 
     def extremes(self, base: float) -> list[float]:
         """Those of the item."""
@@ -324,26 +198,23 @@ class Epochs(_Shape):
         """That of the item."""
         return self.item.rising(base)
 
-    def _epoch(self, t: float) -> float:
-        # `t` counts from the phase's own start; whole epochs are those of the run.
-        return max(0.0, floor(t / self.length + self.begin) - self.begin)
-
     def raw(self, t: float, base: float) -> float:
         """The item's value at the epoch that `t` is in."""
-        return self.item.raw(self._epoch(t), base)
+        # `t` counts from the phase's own start; whole epochs are those of the run.
+        return self.item.raw(max(0.0, passed(t, self.length, self.begin) - self.begin), base)
 
     def before(self, t: float | None, base: float) -> float:
         """The value of the last epoch that begins before `t`."""
         if t is None:
             return self.item.before(None, base)
-        return self.item.raw(max(0.0, ceil(t / self.length + self.begin) - 1 - self.begin), base)
+        return self.item.raw(max(0.0, passed_before(t, self.length, self.begin) - self.begin), base)
 
     def __str__(self) -> str:
         return f"{self.item} per epoch"
 
 
 @dataclass(frozen=True, slots=True)
-class Chain(_Shape):
+class Chain(Shape):
     """Phases one after the other: phase k governs `begins[k] <= t < begins[k + 1]` and counts from its own begin."""
 
     phases: tuple[Curve, ...]
@@ -386,18 +257,55 @@ class Chain(_Shape):
 
 Curve = Hold | Ramp | Poly | Stairs | Steps | Epochs | Chain
 
+
+def end_of(curve: Curve, duration: float | None) -> AnyLevel:
+    """The level at which `curve` ends after `duration`, None for its own: where a next phase begins.
+
+    A ramp has arrived by then, one that counts epochs too, although no update saw it there; stairs stand where they
+    stood just before.
+    """
+    match curve:
+        case Hold(at):
+            return at
+        case Ramp(_, to, own) | Poly(_, to, own) if duration is None or duration >= own - SLACK:
+            return to
+        case Stairs(origin, gamma) | Steps(origin, gamma):
+            return times(origin, gamma, curve.drops_before(duration))
+        case Epochs(item, length):
+            return end_of(item, None if duration is None else duration / length)
+        case Chain(phases, begins):
+            last = len(phases) - 1 if duration is None else max(0, sum(begin < duration for begin in begins) - 1)
+            return end_of(phases[last], None if duration is None else duration - begins[last])
+        case _:
+            return Last(curve, duration)
+
+
+def moved(curve: Curve, begin: float) -> Curve:
+    """`curve` for a phase that begins `begin` later than it was made for: the epochs of the run stay where they are."""
+    match curve:
+        case Epochs(item, length, own):
+            return Epochs(item, length, own + begin / length)
+        case Chain(phases, begins):
+            return Chain(tuple([moved(phase, begin) for phase in phases]), begins)
+        case _:
+            return curve
+
+
+def chain(phases: list[tuple[Curve, float]]) -> Curve:
+    """The phases, each with its begin, one after the other; chains among them are opened: none lies in another."""
+    flat: list[tuple[Curve, float]] = []
+    for place, (phase, begin) in enumerate(phases):
+        end = phases[place + 1][1] if place + 1 < len(phases) else inf
+        parts = zip(phase.phases, phase.begins, strict=True) if isinstance(phase, Chain) else [(phase, 0.0)]
+        flat += [(part, begin + own) for part, own in parts if own == 0.0 or begin + own < end]
+    if len(flat) == 1:
+        return flat[0][0]
+    return Chain(tuple([phase for phase, _ in flat]), tuple([begin for _, begin in flat]))
+
+
 _NODES: dict[str, type[Any]] = {
     node.__name__.lower(): node for node in (Level, Bound, Last, Hold, Ramp, Poly, Stairs, Steps, Epochs, Chain)
 }
-
-
-def _to_data(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_to_data(item) for item in value]
-    kind = type(value).__name__.lower()
-    if kind not in _NODES:
-        return value
-    return {"kind": kind} | {part.name: _to_data(getattr(value, part.name)) for part in fields(value)}
 
 
 def from_data(data: Any) -> Curve:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from optplan.resolve.horizon import Horizon
 
 
+# What a curve can tell apart: doubles count so far, and a boundary has a little width (see `shape`).
+LONGEST = 2**53
+SHORTEST = Fraction(1, 10_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The unit in which a policy counts, updates or epochs of the run.
@@ -37,8 +42,7 @@ class Clock:
     @property
     def whole(self) -> Fraction | None:
         """How many of its units the run has; None if that is not known."""
-        total = self.horizon.epochs if self.per_epoch else self.horizon.steps
-        return None if total is None else exact(total)
+        return self.horizon.rounds if self.per_epoch else self.horizon.total
 
     @property
     def available(self) -> Fraction | None:
@@ -50,7 +54,7 @@ class Clock:
         """How many of its units an epoch has."""
         if self.per_epoch:
             return Fraction(1)
-        return None if self.horizon.steps_per_epoch is None else exact(self.horizon.steps_per_epoch)
+        return self.horizon.length
 
     @property
     def key(self) -> str:
@@ -116,7 +120,7 @@ class Counter:
                 return self._arithmetic(node, operator, self.count(left, clock), self.count(right, clock))
             case Call(function, arguments):
                 return self._function(node, function, [self.count(argument, clock) for argument in arguments])
-        self._faults.fault("OP403", f"`{node}` is no duration", node, "write `500`, `5 epochs` or `10%`")
+        return self._faults.fault("OP403", f"`{node}` is no duration", node, "write `500`, `5 epochs` or `10%`")
 
     def _arithmetic(self, node: Value, operator: str, left: Fraction, right: Fraction) -> Fraction:
         if operator == "/" and right == 0:
@@ -143,11 +147,14 @@ class Counter:
                 return Fraction(math.ceil(arguments[0]))
             case "round":
                 return Fraction(round(arguments[0]))
-        self._faults.fault(
+        return self._faults.fault(
             "OP403", f"`{function}` has no place in a duration", node, "use + - * / min max floor ceil round"
         )
 
 
 def shown(number: Fraction) -> str:
     """A count as messages show it."""
-    return f"{amount(number):,}"
+    try:
+        return f"{amount(number):,}"
+    except (OverflowError, ValueError):  # beyond a double, or beyond what Python writes out
+        return "beyond all bounds"

@@ -57,7 +57,7 @@ def make_plan(
     selection = select(network, atoms.numbers, config.layers)
     targets = TARGETS if network.target is None else (network.target,)
     resolver = Resolver(horizon, let, collector, strict=True)
-    scope = Scope(let, None, selection.layers)
+    scope = Scope(let, None, selection.layers if config.layers else None)
     cascade = Cascade(config, catalog, atoms, scope, resolver, targets, collector)
     first: dict[int, int] = {}
     for index, point in enumerate(selection.point_of):
@@ -230,7 +230,7 @@ def _report(
     for number, outcome in enumerate(outcomes):
         for matching in outcome.rules:
             matched[matching] += counts[number]
-            trained[matching] += counts[number] * (outcome.treatment is not None or selection.points[number].trainable)
+            trained[matching] += counts[number] * (outcome.treatment is not None)
     for number, rule in enumerate(config.rules):
         if not matched[number]:
             if not rule.optional:

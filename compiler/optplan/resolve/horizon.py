@@ -26,6 +26,25 @@ class Horizon:
     epochs: Amount | None = None
     steps_per_epoch: Amount | None = None
 
+    @property
+    def total(self) -> Fraction | None:
+        """`steps`, exactly."""
+        return None if self.steps is None else exact(self.steps)
+
+    @property
+    def rounds(self) -> Fraction | None:
+        """`epochs`, exactly: where it is what the other two make, a double may be beside it."""
+        if isinstance(self.epochs, float) and self.steps is not None and isinstance(self.steps_per_epoch, int):
+            return exact(self.steps) / self.steps_per_epoch
+        return None if self.epochs is None else exact(self.epochs)
+
+    @property
+    def length(self) -> Fraction | None:
+        """`steps_per_epoch`, exactly: it is whole unless it is what the other two make."""
+        if isinstance(self.steps_per_epoch, float) and self.steps is not None and self.epochs is not None:
+            return exact(self.steps) / exact(self.epochs)
+        return None if self.steps_per_epoch is None else exact(self.steps_per_epoch)
+
     def to_data(self) -> dict[str, Amount | None]:
         """The horizon as JSON data."""
         return {"steps": self.steps, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch}

@@ -6,10 +6,17 @@ A ratio of the parameter's own value, an absolute number, a floor or ceiling of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
+from optplan.expression import Binary, Call, Negative, Ratio
+from optplan.resolve.shape import scaled
+from optplan.resolve.value import EvaluationError, evaluate, reads
+
 if TYPE_CHECKING:
+    from optplan.expression import Value
     from optplan.resolve.curve import Curve
+    from optplan.resolve.value import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +66,15 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The level at which `curve` ends, or where it stands just before its update `at`: where a next phase begins."""
+    """`gamma` times the level at which `curve` ends, or where it stands just before its update `at_update`."""
 
     curve: Curve
     at_update: float | None
+    gamma: float = 1.0
 
     def at(self, base: float) -> float:
         """The number it is for a parameter whose own value is `base`."""
-        return self.curve.before(self.at_update, base)
+        return self.gamma * self.curve.before(self.at_update, base)
 
     @property
     def relative(self) -> bool:
@@ -78,3 +86,65 @@ class Last:
 
 
 AnyLevel = Level | Bound | Last
+
+
+def times(level: AnyLevel, gamma: float, count: int) -> AnyLevel:
+    """`level` times `gamma` to the power `count`."""
+    if not count:
+        return level
+    match level:
+        case Level(ratio, absolute):
+            return Level(scaled(ratio, gamma, count), scaled(absolute, gamma, count))
+        case Bound(function, levels):
+            return Bound(function, tuple([times(each, gamma, count) for each in levels]))
+        case Last(curve, at, gained):
+            return Last(curve, at, scaled(gained, gamma, count))
+
+
+def as_level(node: Value, scope: Scope) -> Level | Bound:
+    """The level that an argument of a phase is; EvaluationError for what makes none, or one below 0."""
+    match node:
+        case Call("min" | "max" as function, items) if "base" in reads(node):
+            levels = tuple([as_level(item, scope) for item in items])
+            if not all(level.relative for level in levels):
+                return Bound(function, levels)
+    ratio, absolute = _affine(node, scope)
+    if ratio < 0 or absolute < 0:
+        raise EvaluationError("OP405", f"`{node}` is below 0", node, "a policy's values are 0 or more")
+    if not (isfinite(ratio) and isfinite(absolute)):
+        raise EvaluationError("OP303", f"`{node}` has no finite value", node)
+    return Level(ratio, absolute)
+
+
+def _affine(node: Value, scope: Scope) -> tuple[float, float]:
+    """`node` as (ratio, absolute)."""
+    if "base" not in reads(node):
+        return 0.0, float(evaluate(node, scope))
+    match node:
+        case Ratio(value):
+            return float(value), 0.0
+        case Negative(item):
+            ratio, absolute = _affine(item, scope)
+            return -ratio, -absolute
+        case Binary("+" | "-" as operator, left, right):
+            (a, b), (c, d) = _affine(left, scope), _affine(right, scope)
+            return (a + c, b + d) if operator == "+" else (a - c, b - d)
+        case Binary("*", left, right) if not ("base" in reads(left) and "base" in reads(right)):
+            (a, b), (c, d) = _affine(left, scope), _affine(right, scope)
+            # One side is a plain number, which multiplies the other's two parts.
+            factor, (ratio, absolute) = (d, (a, b)) if "base" in reads(left) else (b, (c, d))
+            return factor * ratio, factor * absolute
+        case Binary("/", left, right) if "base" not in reads(right):
+            ratio, absolute = _affine(left, scope)
+            divisor = evaluate(right, scope)
+            if divisor == 0:
+                raise EvaluationError("OP303", f"`{node}` divides by zero", node)
+            return ratio / divisor, absolute / divisor
+        case Call("min" | "max" as function, items):
+            ratios, absolutes = zip(*(_affine(item, scope) for item in items), strict=True)
+            if not any(absolutes):
+                # Own values are not negative.
+                return (min if function == "min" else max)(ratios), 0.0
+    raise EvaluationError(
+        "OP405", f"`{node}` is neither a multiple of the own value nor a number", node, "write `0.1x` or `1e-5`"
+    )

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from optplan.diagnostics import Diagnostic, nearest
 from optplan.resolve import curve as curves
@@ -252,7 +252,7 @@ class Plan:
         return json.dumps(self.to_data(), indent=indent, allow_nan=False, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Plan:
+    def from_json(cls, text: str | bytes) -> Self:
         """The plan that `to_json` wrote; ValueError for anything else."""
         try:
             data = json.loads(text)
@@ -263,7 +263,7 @@ class Plan:
             raise ValueError(f"this is not a plan: {fault}") from fault
 
     @classmethod
-    def _from_data(cls, data: dict[str, Any]) -> Plan:
+    def _from_data(cls, data: dict[str, Any]) -> Self:
         columns = data["parameters"]
         return cls(
             data["target"],

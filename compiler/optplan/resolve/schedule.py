@@ -10,14 +10,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from optplan.expression import Before, Binary, Call, Listing, Name, Negative, PerEpoch, Phase, Ratio, Then
-from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp, Stairs, Steps
-from optplan.resolve.duration import Clock, Counter, Faults, PolicyFaultError, shown
-from optplan.resolve.level import Bound, Last, Level
-from optplan.resolve.value import EvaluationError, Scope, evaluate, reads
+from optplan.expression import Before, Listing, Name, PerEpoch, Phase, Then
+from optplan.resolve.curve import Epochs, Hold, Poly, Ramp, chain, end_of, moved
+from optplan.resolve.duration import LONGEST, SHORTEST, Clock, Counter, Faults, PolicyFaultError, shown
+from optplan.resolve.level import Level, as_level
+from optplan.resolve.stairs import Stairs, Steps
+from optplan.resolve.value import EvaluationError, Scope, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 # Phases that last for ever unless told otherwise; every other one needs a duration or takes what is left.
 _ENDLESS = frozenset({"hold", "step", "multistep"})
 
+# Arguments that are a level, and plain numbers, wherever they stand.
+_LEVELS = frozenset({"from", "to", "at"})
+_NUMBERS = frozenset({"start", "power", "gamma"})
+
 _ONE = Level(ratio=1.0)
+_FIRST: AnyLevel = _ONE
 
 
 class Resolver:
@@ -46,6 +52,9 @@ class Resolver:
     def resolve(self, policy: Policy, before: Curve | None = None) -> Curve | None:
         """The curve of `policy`, None if there was a fault; `before` is what `base` stands for, `hold(1x)` at first."""
         try:
+            sound = [self._sound(phase) for phase in _phases(policy)]  # each one, to report them all
+            if not all(sound):
+                return None
             return self._chain((policy,), Clock(self._horizon), before or Hold(_ONE))
         except PolicyFaultError:
             return None
@@ -54,26 +63,16 @@ class Resolver:
 
     def _chain(self, policies: tuple[Policy, ...], clock: Clock, base: Curve) -> Curve:
         """`policies` one after the other."""
-        flat: list[Policy] = []
-        for policy in policies:
-            flat.extend(policy.items if isinstance(policy, Then) else (policy,))
-        if any(isinstance(policy, Then) for policy in flat):
-            return self._chain(tuple(flat), clock, base)
+        flat = [part for policy in policies for part in _parts(policy)]
         durations = self._durations(flat, clock)
-        phases: list[Curve] = []
-        begins: list[Fraction] = []
-        at, current = Fraction(0), _ONE
-        level: AnyLevel = current
+        phases: list[tuple[Curve, float]] = []
+        at, level = Fraction(0), _FIRST
         for policy, duration in zip(flat, durations, strict=True):
             curve = self._single(policy, duration, at, level, clock, base)
-            phases.append(curve)
-            begins.append(at)
-            level = _end(curve, None if duration is None else float(duration))
-            if duration is not None:
-                at += duration
-        if len(phases) == 1:
-            return phases[0]
-        return Chain(tuple(phases), tuple(float(begin) for begin in begins))
+            phases.append((curve, float(at)))
+            level = end_of(curve, None if duration is None else float(duration))
+            at += duration or 0
+        return chain(phases)
 
     def _single(
         self, policy: Policy, duration: Fraction | None, begin: Fraction, level: AnyLevel, clock: Clock, base: Curve
@@ -81,8 +80,11 @@ class Resolver:
         match policy:
             case Phase():
                 return self._phase(policy, duration, level, clock)
+            case Before() if clock.per_epoch:
+                cure = "write `per epoch` in the policy that it stands for"
+                return self._faults.fault("OP109", "`base` that counts epochs is not supported yet", policy, cure)
             case Before():
-                return base
+                return moved(base, float(begin))
             case PerEpoch(item):
                 length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
                 given = None if duration is None else duration / length
@@ -105,11 +107,14 @@ class Resolver:
         if open_ended:
             place = open_ended[0]
             policy = policies[place]
-            endless = isinstance(policy, Before) or _names(policy) <= _ENDLESS
-            if place < len(policies) - 1 or not endless:
+            endless = place == len(policies) - 1 and self._endless(policy)
+            if not endless:
                 whole = self._faults.need(whole, policy, f"`{_short(policy)}`, which takes what is left,", clock.key)
-                if whole <= said:
-                    self._too_long(policies, durations, whole, clock)
+            if whole is None:
+                return durations
+            if said > whole or (said == whole and not endless):
+                self._too_long(policies, durations, whole, clock)
+            if said < whole and (not endless or isinstance(policy, PerEpoch)):
                 durations[place] = whole - said
         elif whole is not None and said > whole:
             self._too_long(policies, durations, whole, clock)
@@ -118,26 +123,35 @@ class Resolver:
     def _too_long(
         self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: Clock
     ) -> None:
-        """Report phases that together are longer than the run."""
+        """Report phases that together are longer than the run, or than what it leaves to them."""
+        cure = f"the horizon is {shown(whole)} {clock.noun}"
+        if clock.given is not None:
+            cure = f"the phases before leave {shown(whole)} {clock.noun} of the horizon"
         total = Fraction(0)
         for policy, duration in zip(policies, durations, strict=True):
             total += duration or 0
-            if total >= whole and (duration is None or total > whole or policy is not policies[-1]):
-                what = f"`{_short(policy)}`"
+            if total > whole:
+                message = f"`{_short(policy)}` ends at {shown(total)} {clock.noun}, after the horizon"
                 if _names(policy) == {"warmup"} and duration is not None and duration > whole:
                     message = f"the warm-up of {shown(duration)} {clock.noun} is longer than the horizon"
-                elif duration is None:
-                    message = f"nothing is left of the horizon for {what}"
-                else:
-                    message = f"{what} ends at {shown(total)} {clock.noun}, after the horizon"
-                self._faults.fault("OP404", message, policy, f"the horizon is {shown(whole)} {clock.noun}")
+                self._faults.fault("OP404", message, policy, cure)
         policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
-        self._faults.fault(
-            "OP404",
-            f"nothing is left of the horizon for `{_short(policy)}`",
-            policy,
-            f"the horizon is {shown(whole)} {clock.noun}",
-        )
+        self._faults.fault("OP404", f"nothing is left of the horizon for `{_short(policy)}`", policy, cure)
+
+    def _endless(self, policy: Policy) -> bool:
+        """Whether `policy`, the last of a chain, may go on for ever: it says no duration, and needs none."""
+        match policy:
+            case Before():
+                return True
+            case Phase("step"):
+                # What grows has to end.
+                return self._number(policy, "gamma", 1.0) <= 1.0
+            case Phase(name):
+                return name in _ENDLESS
+            case PerEpoch(item) | Then((*_, item)):
+                return self._length(item) is None and self._endless(item)
+            case _:
+                return False
 
     def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
         match policy:
@@ -156,8 +170,7 @@ class Resolver:
     def _length(self, item: Policy) -> Fraction | None:
         """How many epochs a policy under `per epoch` lasts."""
         clock = Clock(self._horizon, per_epoch=True)
-        items = item.items if isinstance(item, Then) else (item,)
-        durations = [self._duration(part, clock) for part in items]
+        durations = [self._duration(part, clock) for part in _parts(item)]
         if any(duration is None for duration in durations):
             return None
         return sum((duration for duration in durations if duration is not None), Fraction(0))
@@ -179,13 +192,15 @@ class Resolver:
                 to = self._level(phase, "to", Level())
                 return self._ramp(phase, origin, to, lasting, phase.name, 0.0)
             case "poly":
-                self._falls(phase, origin, self._level(phase, "to", Level()))
-                power = self._number(phase, "power", 1.0)
-                return Poly(origin, self._level(phase, "to", Level()), lasting or 0.0, power)
+                to = self._level(phase, "to", Level())
+                self._falls(phase, origin, to)
+                return Poly(origin, to, lasting or 0.0, self._number(phase, "power", 1.0))
             case "step":
+                self._falls(phase, origin, origin)
                 every = self._time(phase, "every", clock)
                 return Stairs(origin, self._number(phase, "gamma", 1.0), every, lasting)
             case "multistep":
+                self._falls(phase, origin, origin)
                 at = self._times(phase, "at", clock)
                 return Steps(origin, self._number(phase, "gamma", 1.0), at, lasting)
             case _:
@@ -195,18 +210,21 @@ class Resolver:
         self, phase: Phase, origin: AnyLevel, to: AnyLevel, lasting: float | None, shape: str, start: float
     ) -> Curve:
         if shape == "exp":
-            for level, word in ((origin, "from"), (to, "to")):
-                if level.at(1.0) <= 0.0:
-                    argument = phase.argument(word)
-                    self._faults.fault(
-                        "OP405",
-                        f"an exponential needs two values above 0, and `{phase.name}` {'begins' if word == 'from' else 'ends'} at 0",
-                        argument or phase,
-                        f"say `{word}=`, such as `{word}=0.01x`",
-                    )
+            self._above_zero(phase, "from", origin)
+            self._above_zero(phase, "to", to)
         elif phase.name != "warmup":
             self._falls(phase, origin, to)
         return Ramp(origin, to, lasting or 0.0, shape, start)
+
+    def _above_zero(self, phase: Phase, name: str, level: AnyLevel) -> None:
+        """Report an end of an exponential that is not above 0."""
+        if level.at(1.0) <= 0.0:
+            argument = phase.argument(name)
+            place = phase.name_span if argument is None else argument.value.span
+            which = "begins" if name == "from" else "ends"
+            message = f"an exponential needs two values above 0, and `{phase.name}` {which} at 0"
+            self._faults.collector.error("OP405", message, place, help=f"say `{name}=`, such as `{name}=0.01x`")
+            raise PolicyFaultError
 
     def _falls(self, phase: Phase, origin: AnyLevel, to: AnyLevel) -> None:
         """Report a decay from 0, which stays where it is."""
@@ -221,49 +239,31 @@ class Resolver:
 
     # Arguments
 
+    def _sound(self, phase: Phase) -> bool:
+        """Whether the arguments of `phase` have values that they can have, which no horizon has a part in."""
+        exponential = phase.name == "exp" or self._word(phase, "shape", "") == "exp"
+        try:
+            for argument in phase.arguments:
+                if argument.name in _LEVELS and not isinstance(argument.value, Listing):
+                    level = self._as_level(argument.value)
+                    if exponential:
+                        self._above_zero(phase, str(argument.name), level)
+                elif argument.name in _NUMBERS:
+                    self._number(phase, str(argument.name), 0.0)
+        except PolicyFaultError:
+            return False
+        return True
+
     def _level(self, phase: Phase, name: str, default: AnyLevel) -> AnyLevel:
         argument = phase.argument(name)
         return default if argument is None else self._as_level(argument.value)
 
     def _as_level(self, node: Value) -> AnyLevel:
         try:
-            if isinstance(node, Call) and node.function in {"min", "max"} and "base" in reads(node):
-                return Bound(node.function, tuple(self._as_level(item) for item in node.arguments))
-            ratio, absolute = self._affine(node)
+            return as_level(node, self._scope)
         except EvaluationError as fault:
             self._faults.collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
             raise PolicyFaultError from None
-        if ratio < 0 or absolute < 0:
-            self._faults.fault("OP405", f"`{node}` is below 0", node, "a policy's values are 0 or more")
-        return Level(ratio, absolute)
-
-    def _affine(self, node: Value) -> tuple[float, float]:
-        """`node` as (ratio, absolute)."""
-        if "base" not in reads(node):
-            return 0.0, float(evaluate(node, self._scope))
-        match node:
-            case Ratio(value):
-                return float(value), 0.0
-            case Negative(item):
-                ratio, absolute = self._affine(item)
-                return -ratio, -absolute
-            case Binary("+" | "-" as operator, left, right):
-                (a, b), (c, d) = self._affine(left), self._affine(right)
-                return (a + c, b + d) if operator == "+" else (a - c, b - d)
-            case Binary("*", left, right) if not ("base" in reads(left) and "base" in reads(right)):
-                (a, b), (c, d) = self._affine(left), self._affine(right)
-                # One side is a plain number, which multiplies the other's two parts.
-                factor, (ratio, absolute) = (d, (a, b)) if "base" in reads(left) else (b, (c, d))
-                return factor * ratio, factor * absolute
-            case Binary("/", left, right) if "base" not in reads(right):
-                ratio, absolute = self._affine(left)
-                divisor = evaluate(right, self._scope)
-                if divisor == 0:
-                    raise EvaluationError("OP303", f"`{node}` divides by zero", node)
-                return ratio / divisor, absolute / divisor
-        raise EvaluationError(
-            "OP405", f"`{node}` is neither a multiple of the own value nor a number", node, "write `0.1x` or `1e-5`"
-        )
 
     def _number(self, phase: Phase, name: str, default: float) -> float:
         argument = phase.argument(name)
@@ -275,7 +275,9 @@ class Resolver:
             self._faults.collector.error(fault.code, fault.message, fault.node.span or argument.span, help=fault.help)
             raise PolicyFaultError from None
         if value < 0:
-            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument, "")
+            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument.value)
+        if value == 0 and name == "power":
+            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must be above 0", argument.value)
         return value
 
     def _word(self, phase: Phase, name: str, default: str) -> str:
@@ -291,9 +293,13 @@ class Resolver:
         if argument is None or not isinstance(argument.value, Listing):
             return ()
         times = [self._counter.count(item, clock) for item in argument.value.items]
+        if times[0] < 0:
+            self._faults.fault("OP403", f"a time is 0 or more, and this is {shown(times[0])}", argument.value.items[0])
         for k in range(1, len(times)):
             if times[k] <= times[k - 1]:
                 self._faults.fault("OP403", f"`{name}` must rise", argument.value.items[k], "list the drops in order")
+        if times[-1] > LONGEST:
+            self._faults.fault("OP403", f"`{argument.value.items[-1]}` is too long to be counted", argument.value)
         return tuple(map(float, times))
 
     # Durations
@@ -302,19 +308,33 @@ class Resolver:
         """A duration, above 0."""
         count = self._counter.count(argument.value, clock)
         if count <= 0:
-            self._faults.fault("OP403", f"a duration must be above 0, and this is {shown(count)}", argument, "")
+            self._faults.fault("OP403", f"a duration must be above 0, and this is {shown(count)}", argument.value)
+        if not SHORTEST <= count <= LONGEST:
+            what = "short" if count < 1 else "long"
+            self._faults.fault("OP403", f"`{argument.value}` is too {what} to be counted", argument.value)
         return count
 
 
-def _end(curve: Curve, duration: float | None) -> AnyLevel:
-    """The level from which the next phase starts."""
-    match curve:
-        case Hold(at):
-            return at
-        case Ramp(_, to) | Poly(_, to):
-            return to
+def _parts(policy: Policy) -> Iterator[Policy]:
+    """What follows each other in `policy`, first to last."""
+    match policy:
+        case Then(items):
+            for item in items:
+                yield from _parts(item)
         case _:
-            return Last(curve, duration)
+            yield policy
+
+
+def _phases(policy: Policy) -> Iterator[Phase]:
+    """The phases in `policy`, first to last."""
+    match policy:
+        case Phase():
+            yield policy
+        case PerEpoch(item):
+            yield from _phases(item)
+        case Then(items):
+            for item in items:
+                yield from _phases(item)
 
 
 def _names(policy: Policy) -> set[str]:

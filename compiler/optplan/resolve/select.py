@@ -222,31 +222,37 @@ class _Walk:
         self._searches = [(re2_compile(atom.pattern), bit) for atom, bit in masks.regexes]
         self._owner_masks = [masks.of_owner(kind) for kind in network.kinds]
         self._above_masks = [masks.of_above(kind) for kind in network.kinds]
-        # By module: the states of the paths and of the layers, and the context that stands for both, the module's
-        # kind and what it inherits from above.
-        self._at: list[tuple[State, State, int]] = []
+        # By module, the number of its context: all that the filters and the layers can tell apart in modules.
+        self._at: list[int] = []
         self._contexts: list[_Context] = []
 
     def modules(self) -> None:
         """Follow the automatons into every module."""
-        network, at = self._network, self._at
-        contexts: dict[_Context, int] = {}
-        above_masks = self._above_masks
-        inherited: list[int] = []
+        network = self._network
+        numbers: dict[_Context, int] = {}
+        # From the context of the parent, one's own name and kind follows one's own context.
+        below: dict[tuple[int, str, int], int] = {}
+        at, add = self._at, self._at.append
         for parent, segment, kind in zip(network.parents, network.segments, network.module_kinds, strict=True):
-            if parent < 0:
-                paths, layers, mask = self._paths.start, self._layers.start, above_masks[kind]
-            else:
-                paths, layers, _ = at[parent]
-                mask = inherited[parent] | above_masks[kind]
-            if segment:
-                if not paths.final:
-                    paths = paths.step(segment)
-                if not layers.final:
-                    layers = layers.step(segment)
-            inherited.append(mask)
-            at.append((paths, layers, contexts.setdefault((paths, layers, kind, mask), len(contexts))))
-        self._contexts = list(contexts)
+            key = (at[parent] if parent >= 0 else -1, segment, kind)
+            number = below.get(key)
+            if number is None:
+                context = self._below(*key)
+                number = below[key] = numbers.setdefault(context, len(numbers))
+                if number == len(self._contexts):
+                    self._contexts.append(context)
+            add(number)
+
+    def _below(self, parent: int, segment: str, kind: int) -> _Context:
+        """The context of a module of this name and kind, `parent` being that of the one above (-1 at the root)."""
+        mask = self._above_masks[kind]
+        paths, layers = self._paths.start, self._layers.start
+        if parent >= 0:
+            paths, layers, _, above = self._contexts[parent]
+            mask |= above
+        if segment:
+            paths, layers = paths.step(segment), layers.step(segment)
+        return paths, layers, kind, mask
 
     def parameters(self) -> Selection:
         """Look every parameter up, then make the points that were met."""
@@ -260,27 +266,26 @@ class _Walk:
 
     def _look_up(self) -> tuple[list[int], list[int]]:
         """The first parameter of each point, and each parameter's point."""
-        network, searches = self._network, self._searches
-        contexts = [context for _, _, context in self._at]
+        network = self._network
+        at = self._at
+        columns: list[Sequence[object]] = [[at[owner] for owner in network.owners], network.locals, network.shapes]
+        # What all parameters have in common tells none apart.
+        columns += [column for column in (network.dtypes, network.trainable) if len(set(column)) > 1]
+        if self._searches:
+            columns.append([self._searched(name) for name in network.names])
         alone = network.aliases.keys() | network.natives.keys()
+        if alone:
+            columns.append([index if index in alone else None for index in range(len(network))])
         found: dict[tuple[object, ...], int] = {}
         first: list[int] = []
         point_of: list[int] = []
-        index = 0
-        for owner, *rest in zip(
-            network.owners, network.locals, network.shapes, network.dtypes, network.trainable, strict=True
-        ):
-            key: tuple[object, ...] = (contexts[owner], *rest)
-            if searches:
-                key = (*key, self._searched(network.names[index]))
-            if index in alone:
-                key = (*key, index, None)
+        add = point_of.append
+        for key in zip(*columns, strict=True):
             point = found.get(key)
             if point is None:
                 point = found[key] = len(first)
-                first.append(index)
-            point_of.append(point)
-            index += 1
+                first.append(len(point_of))
+            add(point)
         return first, point_of
 
     def _searched(self, name: str) -> int:
@@ -289,7 +294,7 @@ class _Walk:
 
     def _layer_key(self, index: int) -> tuple[int, int] | None:
         """The entry of `layers` that covers parameter `index`, and the index in it (-1 where it has none)."""
-        _, state, _ = self._at[self._network.owners[index]]
+        _, state, _, _ = self._contexts[self._at[self._network.owners[index]]]
         covering = state.step(self._network.locals[index]).covering
         if not covering:
             return None
@@ -317,8 +322,7 @@ class _Walk:
 
     def _named(self, name: str, owner: int, local: str, native: str | None) -> int:
         """The bits of what holds under one name."""
-        paths, _, context = self._at[owner]
-        _, _, number, above = self._contexts[context]
+        paths, _, number, above = self._contexts[self._at[owner]]
         mask = (
             above
             | self._owner_masks[number]

@@ -13,13 +13,13 @@ from optplan.diagnostics import suggestion
 from optplan.expression import Constant, Listing
 from optplan.resolve.horizon import resolve_horizon
 from optplan.resolve.schedule import Resolver
-from optplan.resolve.value import ATTRIBUTES, EvaluationError, Scope, evaluate, evaluate_let, reads
+from optplan.resolve.value import ATTRIBUTES, EvaluationError, Scope, evaluate, evaluate_let, misfit, reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from optplan.catalog import Catalog, OptimizerType
-    from optplan.config import Assignment, Config, Optimizer, Rule, Scheduled
+    from optplan.config import Assignment, Config, Optimizer, Option, Rule, Scheduled
     from optplan.diagnostics import Collector
     from optplan.expression import Value
     from optplan.resolve.horizon import Horizon
@@ -51,6 +51,7 @@ def check_static(config: Config, catalog: Catalog, collector: Collector) -> None
     kinds = [catalog.optimizers[name] for name in types]
     for rule in config.rules:
         _check_rule(rule, kinds, catalog, let, collector)
+    _check_options(config.options, kinds, collector)
     _check_schedules(config, kinds, catalog, horizon, let, collector)
 
 
@@ -93,10 +94,10 @@ def _checked(
         return _UNKNOWN
     if isinstance(value, _Unknown):
         return value
-    wrong = [setting.check(value) for setting in settings]
-    if all(wrong):
-        shown = "null" if value is None else value
-        collector.error("OP305", f"`{assignment.name}` {wrong[0]}, and is {shown}", assignment.value.span)
+    wrong = [misfit(setting, assignment.value, value) for setting in settings]
+    if None not in wrong:
+        message, node = next(each for each in wrong if each is not None)
+        collector.error("OP305", message, node.span or assignment.value.span)
         return _UNKNOWN
     return settings[wrong.index(None)].cast(value)
 
@@ -121,7 +122,12 @@ def _check_rule(
             _no_optimizer("OP113", assignment.name, kinds, catalog, assignment, collector)
             continue
         _checked(assignment, kinds, let, collector)
-    for option in rule.options:
+    _check_options(rule.options, kinds, collector)
+
+
+def _check_options(options: tuple[Option, ...], kinds: list[OptimizerType], collector: Collector) -> None:
+    """Report options that no optimizer of the file has."""
+    for option in options:
         if not any(
             option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings
         ):

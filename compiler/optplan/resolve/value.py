@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from optplan.diagnostics import Collector
     from optplan.expression import Value
     from optplan.resolve.network import Shape
+    from optplan.setting import Plain, Setting
 
 Scalar = int | float
 
@@ -136,6 +137,8 @@ def _named(node: Value, name: str, scope: Scope) -> Scalar:
         return _base(node, scope)
     if name == "layers" and scope.layers is not None:
         return scope.layers
+    if name == "layers" and scope.attributes is not None:
+        raise EvaluationError("OP304", "there are no `layers`", node, "`layers` at the top numbers the network")
     if name in ATTRIBUTES:
         return _attribute(node, name, None, scope)
     known = [*scope.let, *ATTRIBUTES, "layers", "base"]
@@ -245,8 +248,7 @@ def evaluate_let(let: Mapping[str, Value], given: Mapping[str, Scalar], collecto
     while pending:
         ready = [name for name, node in pending.items() if not (reads(node) & pending.keys())]
         if not ready:
-            for name, node in pending.items():
-                collector.error("OP114", f"`{name}` is defined by itself", node.span)
+            _report_circles(pending, collector)
             return values
         for name in ready:
             node = pending.pop(name)
@@ -256,3 +258,34 @@ def evaluate_let(let: Mapping[str, Value], given: Mapping[str, Scalar], collecto
                 collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
                 values[name] = 1
     return values
+
+
+def _report_circles(pending: Mapping[str, Value], collector: Collector) -> None:
+    """Report each circle among `let` entries once, at the name by which its first entry comes to need itself."""
+    uses = {name: sorted(reads(node) & pending.keys()) for name, node in pending.items()}
+    told: set[str] = set()
+    for start in pending:
+        ways = [[start]]
+        seen: set[str] = set()
+        for way in ways:
+            ways += [[*way, name] for name in uses[way[-1]] if name not in seen]
+            seen.update(uses[way[-1]])
+        circle = next((way for way in ways[1:] if way[-1] == start), None)
+        if circle is None or start in told:
+            continue
+        told.update(circle)
+        place = next(part for part in parts(pending[start]) if isinstance(part, Name) and part.name == circle[1])
+        note = " needs ".join(f"`{name}`" for name in circle)
+        collector.error("OP114", f"`{start}` is defined by itself", place.span, notes=[note])
+
+
+def misfit(setting: Setting, node: Value, value: Plain) -> tuple[str, Value] | None:
+    """Why `setting` cannot be `value`, which `node` gave, and the smallest part of `node` to blame; None if it can."""
+    if isinstance(node, Listing) and isinstance(value, tuple) and len(value) == len(setting.items):
+        each = zip(setting.items, node.items, value, strict=True)
+        return next((found for item in each if (found := misfit(*item)) is not None), None)
+    wrong = setting.check(value)
+    if wrong is None:
+        return None
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+    return f"`{setting.name}` {wrong}, and is {shown}", node

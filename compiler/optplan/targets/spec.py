@@ -89,7 +89,9 @@ def _meta() -> AbstractContextManager[Any]:
 
 
 def _last_line(error: BaseException) -> str:
-    return format_exception_only(error)[-1].strip()
+    """The kind of the error and the last line of what it says."""
+    lines = format_exception_only(error)[-1].strip().splitlines()
+    return lines[-1] if len(lines) == 1 else f"{type(error).__name__}: {lines[-1].strip()}"
 
 
 def _fault(message: str, cure: str | None) -> ConfigError:

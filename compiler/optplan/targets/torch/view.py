@@ -84,105 +84,121 @@ class _Class(NamedTuple):
 
 
 class _Walk:
-    """One walk down a module tree, filling the columns of a network."""
+    """One walk down a module tree, filling the columns of a network.
+
+    What it does per module and per parameter is most of what a plan costs, so it does little, with everything at
+    hand in local names: names, owners and identities on the way down, shapes and dtypes afterwards, column by column.
+    """
 
     def __init__(self) -> None:
         self._classes: dict[type[nn.Module], _Class] = {}
         self._kinds: dict[Kind, int] = {}
-        self._parents: list[int] = []
-        self._segments: list[str] = []
-        self._module_kinds: list[int] = []
         self._names: list[str] = []
-        self._owners: list[int] = []
-        self._locals: list[str] = []
-        self._shapes: list[Shape] = []
-        self._dtypes: list[str] = []
-        self._trainable: list[bool] = []
-        self._parameters: list[nn.Parameter] = []
         self._aliases: dict[int, list[Alias]] = {}
-        self._index: dict[int, int] = {}
-        self._path: set[int] = set()
-        self._plain_shapes: dict[torch.Size, Shape] = {}
+        # Whether a name is not the one that torch gives, so that two might be the same.
+        self._renamed = False
 
     def run(self, module: nn.Module) -> View:
-        self._visit(module, -1, "", "")
-        if len(set(self._names)) < len(self._names):
-            twice = next(name for name in self._names if self._names.count(name) > 1)
-            raise ConfigError([diagnostic("OP211", f"two parameters are named `{twice}`")])
+        """Walk from `module` down."""
+        parents: list[int] = []
+        names = self._names
+        segments: list[str] = []
+        kinds: list[int] = []
+        owners: list[int] = []
+        locals_: list[str] = []
+        parameters: list[nn.Parameter] = []
+        index: dict[int, int] = {}
+        # The modules on the way from the root: one that contains itself is not entered again.
+        path: set[int] = set()
+        of_classes = self._classes
+        add_name, add_owner, add_local, add_parameter = (
+            names.append,
+            owners.append,
+            locals_.append,
+            parameters.append,
+        )
+
+        def add(parameter: nn.Parameter, owner: int, local: str, name: str) -> None:
+            place = len(names)
+            known = index.setdefault(id(parameter), place)
+            if known == place:
+                add_name(name)
+                add_owner(owner)
+                add_local(local)
+                add_parameter(parameter)
+            elif name != names[known]:
+                self._aliases.setdefault(known, []).append(Alias(name, owner, local))
+
+        def visit(module: nn.Module, parent: int, segment: str, prefix: str) -> None:
+            of_class = of_classes.get(type(module)) or self._class(type(module))
+            if of_class.wraps is not None:
+                inner = module._modules.get(of_class.wraps)  # noqa: SLF001 - where torch itself keeps its children
+                if inner is not None:
+                    self._renamed = True
+                    visit(inner, parent, segment, prefix)
+                    return
+            number = len(parents)
+            parents.append(parent)
+            segments.append(segment)
+            kinds.append(self._kind(module) if of_class.varies else of_class.kind)
+            # `named_parameters` would ask each module for the same dicts, through four generators.
+            for local, parameter in module._parameters.items():  # noqa: SLF001 - as above
+                if parameter is None:
+                    continue
+                place = len(names)
+                if index.setdefault(id(parameter), place) == place:
+                    add_name(prefix + local)
+                    add_owner(number)
+                    add_local(local)
+                    add_parameter(parameter)
+                else:
+                    add(parameter, number, local, prefix + local)
+            children = module._modules  # noqa: SLF001 - as above
+            if not children:
+                return
+            identity = id(module)
+            path.add(identity)
+            for name, child in children.items():
+                if child is None or id(child) in path:
+                    continue
+                if name == "parametrizations" and _of_parametrizations(child):
+                    self._renamed = True
+                    for plain, original in _originals(child):
+                        add(original, number, plain, prefix + plain)
+                    for inside, each in _parametrizing(child):
+                        visit(each, number, inside, f"{prefix}{inside}.")
+                else:
+                    visit(child, number, name, f"{prefix}{name}.")
+            path.discard(identity)
+
+        visit(module, -1, "", "")
+        self._check(parameters)
+        dtypes = [parameter.dtype for parameter in parameters]
         network = Network(
             "torch",
             tuple(self._kinds),
-            tuple(self._parents),
-            tuple(self._segments),
-            tuple(self._module_kinds),
-            tuple(self._names),
-            tuple(self._owners),
-            tuple(self._locals),
-            tuple(self._shapes),
-            tuple(self._dtypes),
-            tuple(self._trainable),
-            {index: tuple(aliases) for index, aliases in self._aliases.items()},
+            tuple(parents),
+            tuple(segments),
+            tuple(kinds),
+            tuple(names),
+            tuple(owners),
+            tuple(locals_),
+            tuple([tuple(parameter.shape) for parameter in parameters]),
+            tuple(map(_DTYPES.__getitem__, dtypes)),
+            tuple([parameter.requires_grad for parameter in parameters]),
+            {number: tuple(aliases) for number, aliases in self._aliases.items()},
         )
-        return View(network, self._parameters)
+        return View(network, parameters)
 
-    def _visit(self, module: nn.Module, parent: int, segment: str, prefix: str) -> None:
-        of_class = self._classes.get(type(module)) or self._class(type(module))
-        if of_class.wraps is not None:
-            inner = module._modules.get(of_class.wraps)  # noqa: SLF001 - where torch itself keeps its children
-            if inner is not None:
-                self._visit(inner, parent, segment, prefix)
-                return
-        identity = id(module)
-        if identity in self._path:
-            return
-        self._path.add(identity)
-        number = len(self._parents)
-        self._parents.append(parent)
-        self._segments.append(segment)
-        self._module_kinds.append(self._kind(module) if of_class.varies else of_class.kind)
-        for local, parameter in module._parameters.items():  # noqa: SLF001 - as above; `named_parameters` is four times slower
-            if parameter is not None:
-                self._add(parameter, number, local, prefix + local)
-        for name, child in module._modules.items():  # noqa: SLF001 - as above
-            if child is None:
-                continue
-            if name == "parametrizations" and _of_parametrizations(child):
-                self._parametrized(child, number, prefix)
-            else:
-                self._visit(child, number, name, f"{prefix}{name}.")
-        self._path.discard(identity)
-
-    def _parametrized(self, lists: nn.Module, number: int, prefix: str) -> None:
-        """The originals of parametrized weights, under the names that they had, and what parametrizes them."""
-        for tensor, each in lists.named_children():
-            for local, parameter in each.named_parameters(recurse=False):
-                # `original`, or `original0`, `original1`, ... where one weight is made of several.
-                plain = tensor if local == "original" else f"{tensor}.{local}"
-                self._add(parameter, number, plain, prefix + plain)
-            for name, child in each.named_children():
-                segment = f"parametrizations.{tensor}.{name}"
-                self._visit(child, number, segment, f"{prefix}{segment}.")
-
-    def _add(self, parameter: nn.Parameter, owner: int, local: str, name: str) -> None:
-        known = self._index.get(id(parameter))
-        if known is not None:
-            if name != self._names[known]:
-                self._aliases.setdefault(known, []).append(Alias(name, owner, local))
-            return
-        if type(parameter) is not nn.Parameter:
-            _check_readable(parameter, name)
-        size = parameter.shape
-        shape = self._plain_shapes.get(size)
-        if shape is None:
-            shape = self._plain_shapes[size] = tuple(size)
-        self._index[id(parameter)] = len(self._names)
-        self._names.append(name)
-        self._owners.append(owner)
-        self._locals.append(local)
-        self._shapes.append(shape)
-        self._dtypes.append(_DTYPES[parameter.dtype])
-        self._trainable.append(parameter.requires_grad)
-        self._parameters.append(parameter)
+    def _check(self, parameters: list[nn.Parameter]) -> None:
+        """Refuse names that are not unique, and parameters that cannot be read."""
+        names = self._names
+        if self._renamed and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigError([diagnostic("OP211", f"two parameters are named `{twice}`")])
+        if set(map(type, parameters)) != {nn.Parameter}:
+            for name, parameter in zip(names, parameters, strict=True):
+                _check_readable(parameter, name)
 
     def _class(self, cls: type[nn.Module]) -> _Class:
         wraps = next((_WRAPPERS[name] for name in _full_names(cls) if name in _WRAPPERS), None)
@@ -204,6 +220,21 @@ class _Walk:
 def _of_parametrizations(module: nn.Module) -> bool:
     """Whether this is where torch keeps the parametrizations of its parent, and no module of the same name."""
     return isinstance(module, nn.ModuleDict) and all(isinstance(each, ParametrizationList) for each in module.values())
+
+
+def _originals(lists: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The originals of parametrized weights, under the names that they had."""
+    for tensor, each in lists.named_children():
+        for local, parameter in each.named_parameters(recurse=False):
+            # `original`, or `original0`, `original1`, ... where one weight is made of several.
+            yield (tensor if local == "original" else f"{tensor}.{local}"), parameter
+
+
+def _parametrizing(lists: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that parametrize them, by their names below the module that has the weights."""
+    for tensor, each in lists.named_children():
+        for name, child in each.named_children():
+            yield f"parametrizations.{tensor}.{name}", child
 
 
 def _kind_of(cls: type[nn.Module], *, depthwise: bool = False, sparse: bool | None = None) -> Kind:

@@ -1,0 +1,53 @@
+"""A plan as the Python face gives it: what can be shown, and bound to a model of the framework that it is of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optplan.diagnostics import ConfigError, diagnostic
+from optplan.resolve.plan import Plan as PlanData
+
+__all__ = ["Plan", "no_target", "target_of"]
+
+
+class Plan(PlanData):
+    """A plan that can be shown and bound; see `optplan.resolve.plan` for what it holds."""
+
+    def bind(self, model: Any) -> Any:
+        """The native objects of this plan for `model` as it is now, after checking names and shapes (`Compiled`).
+
+        Rules with `freeze` switch gradients here.  ConfigError (OP502, OP503) where the model is not the one that the
+        plan was made for, or of another framework.
+        """
+        if target_of(model) == "torch":
+            from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
+
+            return bind(self, model)
+        raise no_target(model)
+
+    def __repr__(self) -> str:
+        from optplan.report.plans import plan_table  # noqa: PLC0415 - only when it is shown
+
+        return plan_table(self)
+
+    def _repr_html_(self) -> str:
+        from optplan.report.plans import plan_html  # noqa: PLC0415 - only in a notebook
+
+        return plan_html(self)
+
+
+def target_of(model: object) -> str | None:
+    """The framework that a model belongs to, read off its class without importing anything."""
+    for cls in type(model).__mro__:
+        room = cls.__module__.partition(".")[0]
+        if room in {"torch", "mindspore"}:
+            return room
+    return None
+
+
+def no_target(model: object) -> ConfigError:
+    """The fault of a model that no target takes (OP503)."""
+    kind = type(model).__name__
+    target = target_of(model)
+    message = f"a `{kind}` is no network" if target is None else f"networks of {target} are not supported yet"
+    return ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module`")])

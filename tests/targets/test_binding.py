@@ -1,0 +1,174 @@
+"""A plan is bound to the model that it was made for, and to no other."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import optplan
+from optplan import ConfigError
+from tests.targets.networks import Pictures, document, same_weights, seeded, train, weights
+
+CONFIG = document(
+    {"type": "adamw", "lr": 1e-3},
+    optimizers={"hidden": {"type": "muon"}},
+    rules=[
+        {"where": "norm or bias", "weight_decay": 0},
+        {"where": "stem", "lr": "0.1x"},
+        {"where": "body.weight", "use": "hidden"},
+    ],
+    schedule={"lr": "cosine()"},
+)
+UPDATES = 10
+
+
+def move(model: nn.Module, name: str, to: str) -> None:
+    """Take a child away and put it last, under this name."""
+    child = model.get_submodule(name)
+    delattr(model, name)
+    setattr(model, to, child)
+
+
+def test_a_model_that_is_not_the_one_planned_for_is_refused() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    other = Pictures()
+    other.body = nn.Linear(64, 13)
+    move(other, "head", "heads")
+    before = [p.requires_grad for p in other.parameters()]
+    with pytest.raises(ConfigError) as caught:
+        plan.bind(other)
+    lead = "the model is not the one planned for: it"
+    cure = "make the plan from this model: `optplan.plan(config, model)`"
+    beside = f"{lead} has beside those of the plan 2 parameters: `heads.weight`, `heads.bias`"
+    assert [(fault.code, fault.message, fault.help) for fault in caught.value.diagnostics] == [
+        ("OP502", f"{lead} lacks 2 parameters: `head.weight`, `head.bias`", "did you mean `heads.weight`?"),
+        ("OP502", beside, cure),
+        ("OP502", "parameter `body.weight` has shape [13, 64], and was planned with [12, 64]", cure),
+        ("OP502", "parameter `body.bias` has shape [13], and was planned with [12]", cure),
+    ]
+    assert [p.requires_grad for p in other.parameters()] == before
+
+
+def test_one_parameter_and_many() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    more = Pictures()
+    more.register_parameter("extra", nn.Parameter(torch.zeros(1)))
+    with pytest.raises(ConfigError, match="it has beside those of the plan 1 parameter: `extra`"):
+        plan.bind(more)
+    with pytest.raises(ConfigError, match=r"it lacks 10 parameters: `stem.weight`, .*, `body.weight`, \.\.\.\n"):
+        plan.bind(nn.Linear(2, 2))
+
+
+def test_an_empty_shard_is_named() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    shard = Pictures()
+    shard.head.weight = nn.Parameter(torch.empty(0))
+    with pytest.raises(ConfigError) as caught:
+        plan.bind(shard)
+    (fault,) = caught.value.diagnostics
+    assert fault.message == "parameter `head.weight` has shape [0], and was planned with [3, 12]"
+    assert fault.help == "this is a shard: bind before sharding, or shard with `fully_shard`"
+
+
+def test_the_order_of_modules_does_not_matter() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    turned = Pictures()
+    move(turned, "stem", "stem")
+    assert next(iter(turned.state_dict())) != "stem.weight"
+    compiled = plan.bind(turned)
+    slow: list[Any] = [
+        p for group in compiled.optimizer.param_groups if group["initial_lr"] < 1e-3 for p in group["params"]
+    ]
+    assert {id(p) for p in slow} == {id(p) for p in turned.stem.parameters()}
+
+
+def test_parameters_are_those_that_the_model_has_then() -> None:
+    """Sharding, moving and copying give a model new parameters."""
+    model = seeded(Pictures)
+    plan = optplan.plan(CONFIG, model, steps=UPDATES)
+    for name, parameter in list(model.named_parameters()):
+        owner, _, local = name.rpartition(".")
+        setattr(model.get_submodule(owner), local, nn.Parameter(parameter.detach().clone()))
+    compiled = plan.bind(model)
+    assert {id(p) for p in compiled.parameters} == {id(p) for p in model.parameters()}
+    before = weights(model)
+    train(model, compiled, range(1))
+    assert not any(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_a_plan_made_on_the_meta_device_trains_a_real_network() -> None:
+    with torch.device("meta"):
+        blueprint = Pictures()
+    mine, theirs = seeded(Pictures), seeded(Pictures)
+    plan = optplan.plan(CONFIG, blueprint, steps=UPDATES)
+    assert plan == optplan.plan(CONFIG, mine, steps=UPDATES)
+    train(mine, plan.bind(mine), range(UPDATES))
+    train(theirs, optplan.compile(CONFIG, theirs, steps=UPDATES), range(UPDATES))
+    assert same_weights(mine, theirs)
+
+
+def test_a_plan_read_from_json_trains_the_same() -> None:
+    mine, theirs = seeded(Pictures), seeded(Pictures)
+    plan = optplan.plan(CONFIG, mine, steps=UPDATES)
+    train(mine, plan.bind(mine), range(UPDATES))
+    train(theirs, optplan.Plan.from_json(plan.to_json()).bind(theirs), range(UPDATES))
+    assert same_weights(mine, theirs)
+
+
+def test_binding_twice_makes_two_optimizers_that_share_nothing_but_the_parameters() -> None:
+    model = seeded(Pictures)
+    plan = optplan.plan(CONFIG, model, steps=UPDATES)
+    one, other = plan.bind(model), plan.bind(model)
+    untouched = deepcopy(other.optimizer.state_dict())
+    train(model, one, range(2))
+    assert one.optimizer.state
+    assert not other.optimizer.state
+    assert other.optimizer.state_dict() == untouched
+    assert [id(p) for p in one.parameters] == [id(p) for p in other.parameters]
+
+
+def test_gradients_are_switched_when_a_plan_is_bound() -> None:
+    model = seeded(Pictures)
+    model.get_parameter("body.weight").requires_grad_(False)
+    config = document(
+        {"type": "adamw", "lr": 1e-2},
+        rules=[{"where": "stem", "freeze": True}, {"where": "body.weight", "freeze": False}],
+    )
+    plan = optplan.plan(config, model)
+    assert (plan.frozen, plan.thawed) == (("stem.weight", "stem.bias"), ("body.weight",))
+    assert model.get_parameter("stem.weight").requires_grad, "a plan is data: it touches nothing"
+    compiled = plan.bind(model)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["stem.weight", "stem.bias"]
+    before = weights(model)
+    train(model, compiled, range(3))
+    still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert still == {"stem.weight", "stem.bias"}
+    assert model.get_parameter("stem.weight").grad is None
+
+
+def test_what_the_model_has_frozen_stays_out() -> None:
+    model = seeded(Pictures)
+    model.get_submodule("stem").requires_grad_(False)
+    compiled = optplan.compile(document({"type": "adamw"}), model)
+    assert len(compiled.parameters) == len(list(model.parameters())) - 2
+    assert not model.get_parameter("stem.weight").requires_grad
+
+
+def test_a_plan_that_trains_nothing_is_not_bound() -> None:
+    model = Pictures()
+    plan = optplan.plan(document({"type": "adamw"}, rules=[{"where": "all", "freeze": True}]), model)
+    with pytest.raises(ConfigError, match="the plan trains no parameter"):
+        plan.bind(model)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_what_is_no_network_is_refused() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    for thing in (3, "no", None, torch.zeros(2)):
+        with pytest.raises(ConfigError) as caught:
+            plan.bind(thing)
+        assert caught.value.diagnostics[0].code == "OP503"
