@@ -10,7 +10,7 @@ TORCH  := $(shell grep '^torch==' $(PINS))
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS)
 PYTEST := .venv/bin/python -m pytest --numprocesses auto
 
-.PHONY: help demo test long check format bench clean
+.PHONY: help demo test long check format tables bench clean
 
 help:
 	@echo 'make demo     train two small networks on handwritten digits, both by the rules of one file'
@@ -18,6 +18,7 @@ help:
 	@echo 'make long     run the tests that take long: they build and install the package'
 	@echo 'make check    lint, format and types'
 	@echo 'make format   rewrite the files as `make check` wants them, as far as a program can'
+	@echo 'make tables   prepare the parsers anew, after a change of a grammar'
 	@echo 'make bench    measure speed'
 	@echo 'make clean    remove what the other targets made'
 
@@ -38,6 +39,9 @@ check: .venv/test.stamp
 format: .venv/test.stamp
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
+
+tables: .venv/test.stamp
+	.venv/bin/python -m optplan.frontend.tables
 
 bench: .venv/test.stamp
 	.venv/bin/python tests/benchmarks/run.py

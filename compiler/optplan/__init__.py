@@ -30,10 +30,13 @@ else:
         "network": "api",
         "plan": "api",
     }
+    _MODULES = {home.partition(".")[0] for home in _HOMES.values()}
 
     def __getattr__(name: str) -> object:
         from importlib import import_module  # noqa: PLC0415 - the package alone is nothing but its names
 
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
         value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

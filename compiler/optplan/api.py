@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ from optplan.config import Config, Horizon
 from optplan.diagnostics import Collector, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from optplan.binding import Plan
     from optplan.resolve.network import Network
     from optplan.source import Source
 
-Document = str | PathLike[str] | Any
+Document = str | PathLike[str] | Mapping[Any, Any]
 """A path, or a mapping (an OmegaConf node too)."""
 
 

@@ -165,6 +165,8 @@ def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     folded: dict[str, str] = {}
     for name in names:
         folded.setdefault(name.lower(), name)
+    if word.lower() in folded:
+        return [folded[word.lower()]]
     return [folded[close] for close in get_close_matches(word.lower(), folded, n=most, cutoff=0.6)]
 
 

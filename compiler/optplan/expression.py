@@ -60,7 +60,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with a unit, in a duration: `5 epochs`, `10%`, `2B tokens`; `unit` is `epochs`, `%`, `tokens` or `samples`."""
+    """A number with a unit, in a duration: `5 epochs`, `10%`; `unit` is `epochs`, `%`, `tokens` or `samples`."""
 
     value: int | float
     unit: str

@@ -165,8 +165,9 @@ def _said(text: str, source: str) -> Iterator[tuple[Finding, tuple[str, ...]]]:
         elif marked := _MARKED.fullmatch(line):
             first = marked.start("marks") + 1 - (not marked["gap"])
             severity = _SEVERITY[marked["marks"][0]]
-            yield Finding(source, about, first, about, marked.end("marks") + 1, severity, marked["code"]), _words(
-                marked["words"]
+            yield (
+                Finding(source, about, first, about, marked.end("marks") + 1, severity, marked["code"]),
+                _words(marked["words"]),
             )
         else:
             about = number

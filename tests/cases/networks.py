@@ -6,12 +6,15 @@ import json
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 import optplan
-from optplan.resolve.network import Network
+
+if TYPE_CHECKING:
+    from optplan.resolve.network import Network
 
 
 class Embeddings(nn.Module):

@@ -359,7 +359,7 @@ def test_help(run: Run) -> None:
         "",
         (
             "error: there is no topic `torch.optim.Sgd`\n"
-            "   = help: did you mean `torch.optim.SGD` or `torch.optim.ASGD` or `torch.optim.Adam`?\n"
+            "   = help: did you mean `torch.optim.SGD`?\n"
         ),
     )
 

@@ -125,6 +125,13 @@ def test_tables_at_hand_need_no_lark(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(tables.automaton.__wrapped__(name), Automaton)
 
 
+def test_a_grammar_with_keywords_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    grammar = Lark('start: "if" NAME | NAME\nNAME: /[a-z]+/', parser="lalr")
+    monkeypatch.setattr(Lark, "open_from_package", lambda *_, **__: grammar)
+    with pytest.raises(ValueError, match="text of another terminal: NAME"):
+        tables.make_tables("value")
+
+
 def test_a_bracket_too_many_ends_the_reading_where_it_stands() -> None:
     automaton = tables.automaton("value")
     assert automaton.read("(((1)))", lambda *_: None, 3) == Whole(None, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper, offload_wrapper
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.fsdp._flat_param import FlatParameter
-from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import parametrizations, parametrize
 from torch.optim.swa_utils import AveragedModel
 
@@ -82,7 +82,7 @@ def test_types_and_gradients_are_seen() -> None:
 
 # What wraps a network
 
-# The first use of torch.compile imports code of torch's own that torch has deprecated.
+# torch.compile and sharded optimizers import code of torch's own that torch has deprecated.
 compiles = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 
@@ -169,12 +169,15 @@ def test_a_sharded_network_has_the_plan_of_the_bare_one() -> None:
     train(bare, optplan.compile(CONFIG, bare), range(3))
     train(sharded, compiled, range(3))
     for (name, one), other in zip(bare.named_parameters(), sharded.parameters(), strict=True):
-        assert torch.equal(one, other.full_tensor()), name  # type: ignore[operator]  # a DTensor has it
+        assert isinstance(other, DTensor)
+        assert torch.equal(one, other.full_tensor()), name
 
 
 @pytest.mark.usefixtures("process_group")
-@pytest.mark.filterwarnings("ignore::FutureWarning:torch.distributed")
+@compiles
 def test_a_sharded_optimizer_takes_the_class_and_its_groups() -> None:
+    from torch.distributed.optim import ZeroRedundancyOptimizer  # noqa: PLC0415 - torch warns of its own code there
+
     mine, theirs = seeded(Pictures), seeded(Pictures)
     built = optplan.compile(CONFIG, theirs)
     optimizer = ZeroRedundancyOptimizer(built.param_groups, built.optimizer_class)

@@ -182,7 +182,7 @@ class Findings:
         allowed: list[Any] = list(_schema(error).get("enum", ()))
         words = [word for word in allowed if word is not None]
         null = " or null" if None in allowed else ""
-        message = f"`{key}` must be {' or '.join(f'`{word}`' for word in words)}{null}, not `{_shown(value)}`"
+        message = f"`{key}` must be {' or '.join(f'`{word}`' for word in words)}{null}, not {_shown(value)}"
         code = "OP104" if isinstance(value, str) else "OP103"
         self._collector.error(code, message, span, help=suggestion(value, words) if isinstance(value, str) else None)
 
@@ -198,6 +198,8 @@ class Findings:
 
     def _type_cure(self, value: Any, path: Path, expects: str) -> str | None:
         if value is None:
+            if isinstance(path[-1], int):
+                return "nothing stands behind its `-`; leave that out, or write what is meant"
             return "leave the key out, or give it a value"
         if path == ("rules",) and isinstance(value, dict):
             return "begin each rule with `- `"

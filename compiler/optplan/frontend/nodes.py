@@ -7,6 +7,7 @@ than was written is kept as `Unread`, because only who knows what was expected i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,21 +109,33 @@ def expression_text(node: Node, collector: Collector, what: str) -> Text | None:
     """
     if isinstance(node, Scalar):
         return node.text
-    # a collection in block style is no misread expression, and would not be one in quotes
-    proper = written_properly(node.span) if isinstance(node, Unread) or node.flow else None
-    cure = f"write {what} as one text, in one line or indented after `>-`"
-    if proper:
-        cure = f"write it in quotes: {proper}"
-    parts = [item.text.value for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
-    if what == "a filter" and len(parts) > 1:
-        cure = f"join filters by `or`: `{' or '.join(parts)}`"
+    cure = _cure(node, what)
     if isinstance(node, Unread):
         collector.error("OP007", _misread(node, f"where {what} is expected"), _fault_span(node), help=cure)
         return None
     kind = "list" if isinstance(node, Sequence) else "mapping"
-    shown = f"`{node.span.text}`" if proper else "this"
+    shown = f"`{node.span.text}`" if node.flow and "\n" not in node.span.text else "this"
     collector.error("OP007", f"YAML reads {shown} as a {kind} where {what} is expected", node.span, help=cure)
     return None
+
+
+def _cure(node: Node, what: str) -> str:
+    """How to write what YAML took for something else where `what` is expected."""
+    if isinstance(node, Unread) and what == "a filter" and re.match(r"!\s*[\w(.]", node.span.text):
+        return f"write `not {node.span.text[1:].lstrip().removeprefix('not ')}`"
+    if isinstance(node, Unread) and node.kind == "alias" and what == "a value":
+        return node.reason
+    parts = [item.text.value for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
+    if what == "a filter" and len(parts) > 1:
+        return f"join filters by `or`: `{' or '.join(parts)}`"
+    # a collection in block style is no misread expression, and would not be one in quotes
+    misread = isinstance(node, Unread) or (isinstance(node, Sequence) and node.flow)
+    if isinstance(node, Mapping) and node.flow:
+        misread = all(isinstance(entry.value, Scalar) and entry.value.value is None for entry in node.entries)
+    proper = written_properly(node.span) if misread else None
+    return (
+        f"write it in quotes: {proper}" if proper else f"write {what} as one text, in one line or indented after `>-`"
+    )
 
 
 def refuse(node: Node, collector: Collector) -> bool:
@@ -141,9 +154,9 @@ def refuse(node: Node, collector: Collector) -> bool:
     if node.kind not in ("collection", "split") and cure:
         cure = f"if the text itself is meant, {cure}"
     if node.kind == "tag":
-        collector.error(
-            "OP004", f"the tag `{mark}` may not stand in a document", node.mark, help=cure or "leave it out"
-        )
+        cure = None if mark.startswith("!!") else cure  # a tag that YAML has is hardly meant as text
+        message = f"the tag `{mark}` may not stand in a document"
+        collector.error("OP004", message, node.mark, help=cure or "leave it out")
     elif node.kind in ("alias", "anchor"):
         collector.error("OP005", f"the {node.kind} `{mark}` cannot be followed: {node.reason}", node.mark, help=cure)
     else:

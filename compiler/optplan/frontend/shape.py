@@ -86,7 +86,8 @@ class _Shape:
     def _scalar(self, node: Scalar, path: Path) -> Any:
         if isinstance(node.value, float) and not math.isfinite(node.value):
             message = f"`{node.text.value}` is not a finite number"
-            self._collector.error("OP107", message, node.span, help="write the largest number that is meant")
+            cure = "write the number that is meant"
+            self._collector.error("OP107", message, node.span, help=cure)
             self._checked.faulty.add(path)
             return None
         return node.value

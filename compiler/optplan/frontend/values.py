@@ -37,6 +37,9 @@ UNITS = {"epoch": "epochs", "epochs": "epochs", "%": "%", "tokens": "tokens", "s
 
 OPERANDS = frozenset({"NUMBER", "INDEX"})
 
+# Names that have a value for one parameter only.
+_OWN = frozenset({"ndim", "numel", "fan_in", "fan_out", "layer", "layers", "shape", "dtype"})
+
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _NUMBER_CURE = "write digits with a `.`, an exponent as in `1e-3`, or one of `k`, `M` and `B` behind them"
 _UNIT_CURE = "the units are `epochs`, `%`, `tokens` and `samples`; a bare number counts updates"
@@ -232,6 +235,8 @@ def _name_fault(name: str, scope: Scope) -> tuple[str, str, str | None] | None:
             return None
         if name in FUNCTIONS:
             return scope.code, f"the function `{name}` without its arguments", f"write `{name}(...)`"
+        if name in _OWN:
+            return "OP302", f"`{name}` is a parameter's own, and has no value here", "a rule's setting may use it"
         otherwise = "define it under `let`"
         return "OP302", f"unknown name `{shown(name)}`", suggestion(name, [*scope.known, *FUNCTIONS], otherwise)
     if name == "shape":

@@ -55,8 +55,7 @@ class Cascade:
         self._cases: dict[object, Outcome] = {}
         self._curves: dict[tuple[int, int], tuple[Curve | None, Curve | None, object]] = {}
         self._told: set[tuple[object, ...]] = set()
-        # By rule: whether it set, could set, and finally gave anything.
-        self.matches: dict[int, int] = {}
+        # By rule and what it names, whether any parameter takes that; the rules that finally gave anything.
         self.took: dict[tuple[int, str], bool] = {}
         self.effective: set[int] = set()
         self._optimizers = {"optimizer": config.optimizer, **config.optimizers}
@@ -129,8 +128,11 @@ class Cascade:
             return Outcome(None, (), None, numbers, tuple(sheet.history))
         self._chooses(rules, chooser, sheet)
         self._start(optimizer, point.attributes, sheet, name)
+        standing = self._config.optimizer.name
         for number, rule in rules:
-            self._left_behind(number, rule, chooser, optimizer)
+            standing = rule.use or standing
+            if chooser is not None and number < chooser and standing != optimizer.name:
+                self._left_behind(rule, chooser, optimizer)
             for step in self._steps[number]:
                 self._assign(number, step, point.attributes, sheet, name)
             for option in rule.options:
@@ -187,10 +189,8 @@ class Cascade:
             if option.target in self._targets and option.name in self._taken(sheet.type, option.target):
                 sheet.options[option.target, option.name] = option.value
 
-    def _left_behind(self, number: int, rule: Rule, chooser: int | None, optimizer: Optimizer) -> None:
-        """Warn of a plain value above the `use` that takes the parameter elsewhere."""
-        if chooser is None or number >= chooser or optimizer is self._config.optimizer:
-            return
+    def _left_behind(self, rule: Rule, chooser: int, optimizer: Optimizer) -> None:
+        """Warn of a plain value for an optimizer that a later `use` takes the parameter away from."""
         for assignment in rule.settings:
             if "base" not in reads(assignment.value):
                 self._tell(
@@ -284,7 +284,7 @@ class Cascade:
 
     def _schedule(self, rules: list[tuple[int, Rule]], sheet: Sheet, name: str) -> None:
         for scheduled in self._config.schedule:
-            if sheet.type.setting(scheduled.name) is None:
+            if scheduled.name not in sheet.type.scheduled:
                 continue
             # Nothing raises what is 0 but a rule's own policy.
             if sheet.own(scheduled):
@@ -292,9 +292,11 @@ class Cascade:
         for number, rule in rules:
             for scheduled in rule.schedule:
                 written = f"schedule.{scheduled.name}"
-                if sheet.type.setting(scheduled.name) is None:
+                if scheduled.name not in sheet.type.scheduled:
                     self.took.setdefault((number, written), False)
-                    note = f"left out: `{sheet.type.name}` has no `{scheduled.name}`"
+                    note = f"left out: `{sheet.type.name}` has no `{scheduled.name}` that can have a policy"
+                    if sheet.type.setting(scheduled.name) is None:
+                        note = f"left out: `{sheet.type.name}` has no `{scheduled.name}`"
                     place = place_of(scheduled.key_span or scheduled.span)
                     sheet.history.append(Touch(written, None, None, rule.label, *place, note))
                     continue

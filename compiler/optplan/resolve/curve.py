@@ -158,7 +158,8 @@ class Poly(Shape):
         a, b = self.origin.at(base), self.to.at(base)
         if t >= self.duration:
             return b
-        return b + (a - b) * (1.0 - max(0.0, t / self.duration)) ** self.power
+        left: float = (1.0 - max(0.0, t / self.duration)) ** self.power
+        return b + (a - b) * left
 
     def before(self, t: float | None, base: float) -> float:
         """The value at `t`: it has no jumps."""

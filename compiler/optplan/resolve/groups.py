@@ -227,6 +227,10 @@ def _report(
     counts = Counter(selection.point_of)
     matched = [0] * len(config.rules)
     trained = [0] * len(config.rules)
+    applied = {number for (number, _), taken in cascade.took.items() if taken}
+    applied.update(
+        number for number, rule in enumerate(config.rules) if rule.use is not None or rule.freeze is not None
+    )
     for number, outcome in enumerate(outcomes):
         for matching in outcome.rules:
             matched[matching] += counts[number]
@@ -245,20 +249,20 @@ def _report(
                 rule.where_span or rule.span,
                 help="a rule with `freeze: false` takes them in",
             )
-        elif number not in cascade.effective and trained[number] and (rule.settings or rule.schedule or rule.use):
+        elif number not in cascade.effective and number in applied:
             collector.warning(
                 "OP206",
                 f"later rules override everything that rule `{rule.label}` sets",
                 rule.where_span or rule.span,
                 help="put it below them, or remove it",
             )
-    _report_untaken(config, cascade, collector)
+    _report_untaken(config, cascade, outcomes, collector)
     for number, layer in enumerate(config.layers):
         if number not in selection.covered:
             explain_layer(layer, network, collector)
 
 
-def _report_untaken(config: Config, cascade: Cascade, collector: Collector) -> None:
+def _report_untaken(config: Config, cascade: Cascade, outcomes: list[Outcome], collector: Collector) -> None:
     """Report settings, policies and options of a rule that none of its parameters' optimizers has."""
     for (number, written), taken in cascade.took.items():
         if taken:
@@ -267,11 +271,13 @@ def _report_untaken(config: Config, cascade: Cascade, collector: Collector) -> N
         spans = {each.name: each.key_span or each.span for each in rule.settings}
         spans |= {f"schedule.{each.name}": each.key_span or each.span for each in rule.schedule}
         spans |= {f"{each.target}.{each.name}": each.span for each in rule.options}
-        used = sorted({each.type for each in config.all_optimizers()})
+        treated = [outcome.treatment for outcome in outcomes if number in outcome.rules]
+        used = sorted({each.optimizer for each in treated if each is not None})
         collector.error(
             "OP113",
             f"no parameter that rule `{rule.label}` matches can take `{written}`: "
-            f"{' and '.join(f'`{name}`' for name in used)} {'has' if len(used) == 1 else 'have'} none for them",
+            f"{' and '.join(f'`{name}`' for name in used)} {'has' if len(used) == 1 else 'have'} "
+            f"no `{written.removeprefix('schedule.')}`",
             spans.get(written) or rule.span,
             help="remove it, or let the rule `use` an optimizer that has it",
         )

@@ -9,6 +9,7 @@ per module however many patterns there are.
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from optplan.filter import Among, Any, Choice, Index, One, Range
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 # How long a run of digits may be that counts as an index: Python refuses to read thousands of them.
 _DIGITS = 18
 
+# The rank of a capture that is being made.
+_LAST = sys.maxsize
+
 Match = bool | int
 """Whether a segment matches; the index where the pattern has one."""
 
-_Place = tuple[int, int, int | None]
-"""Pattern, the segment of it that is awaited, and the index captured so far."""
+_Capture = tuple[int, int]
+"""An index, after its rank: which of those that a pattern has captured so far it is, from the root down."""
+
+_Place = tuple[int, int, _Capture | None]
+"""Pattern, the segment of it that is awaited, and what is captured so far."""
 
 
 class State:
@@ -38,7 +45,9 @@ class State:
         self._next: dict[str, State] = {}
         self._after: dict[tuple[str | None, tuple[bool | str, ...]], State] = {}
         lengths = automaton.lengths
-        self.covering = {pattern: index for pattern, place, index in places if place == lengths[pattern]}
+        self.covering = {
+            pattern: captured and captured[1] for pattern, place, captured in places if place == lengths[pattern]
+        }
         self.mask = sum(1 << pattern for pattern in self.covering)
         # Nothing below can change a state all of whose places are at the end of their patterns.
         self.final = all(place == lengths[pattern] for pattern, place, _ in places)
@@ -48,14 +57,14 @@ class State:
         self._literals: dict[str, set[_Place]] = {}
         self._tests: list[tuple[Callable[[str], Match], _Place]] = []
         for place in places:
-            number, at, index = place
+            number, at, captured = place
             step = automaton.step_at(number, at)
             if at == lengths[number]:
                 self._always.add(place)
             elif step is None:
                 self._always.update(automaton.closure(place))
             elif isinstance(step, str):
-                self._literals.setdefault(step, set()).update(automaton.closure((number, at + 1, index)))
+                self._literals.setdefault(step, set()).update(automaton.closure((number, at + 1, captured)))
             else:
                 self._tests.append((step, place))
 
@@ -79,10 +88,10 @@ class State:
         found = self._after.get(key)
         if found is None:
             places = self._always | self._literals.get(segment, set())
-            for result, (_, (number, at, index)) in zip(results, self._tests, strict=True):
+            for result, (_, (number, at, captured)) in zip(results, self._tests, strict=True):
                 if result is not False:
-                    captured = index if result is True else result
-                    places.update(self._automaton.closure((number, at + 1, captured)))
+                    now = captured if result is True else (_LAST, result)
+                    places.update(self._automaton.closure((number, at + 1, now)))
             found = self._after[key] = self._automaton.state(places)
         return found
 
@@ -102,7 +111,7 @@ class Automaton:
 
     def state(self, places: set[_Place]) -> State:
         """The state of these places."""
-        key = frozenset(places)
+        key = _ranked(places)
         if key not in self._states:
             self._states[key] = State(self, key)
         return self._states[key]
@@ -120,6 +129,20 @@ class Automaton:
             at += 1
             places.append((number, at, index))
         return places
+
+
+def _ranked(places: set[_Place]) -> frozenset[_Place]:
+    """`places` with one capture in each: where a pattern may have captured several, the one nearest the root."""
+    found = {place for place in places if place[2] is None}
+    captures: dict[int, dict[int, _Capture]] = {}
+    for number, at, captured in places:
+        if captured is not None:
+            first = captures.setdefault(number, {})
+            first[at] = min(first.get(at, captured), captured)
+    for number, first in captures.items():
+        ranks = {captured: rank for rank, captured in enumerate(sorted(set(first.values())))}
+        found.update((number, at, (ranks[captured], captured[1])) for at, captured in first.items())
+    return frozenset(found)
 
 
 def matches(parts: tuple[Part, ...], segment: str) -> bool:

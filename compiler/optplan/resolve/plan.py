@@ -109,7 +109,7 @@ class Group:
         value = dict(self.values)[name]
         if rest:
             place = rest.rstrip("]")
-            if not isinstance(value, tuple) or not place.isdigit() or int(place) >= len(value):
+            if not isinstance(value, tuple) or not place.isdecimal() or int(place) >= len(value):
                 raise KeyError(key)
             value = value[int(place)]
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -51,7 +51,7 @@ def check_static(config: Config, catalog: Catalog, collector: Collector) -> None
     kinds = [catalog.optimizers[name] for name in types]
     for rule in config.rules:
         _check_rule(rule, kinds, catalog, let, collector)
-    _check_options(config.options, kinds, collector)
+    _check_options(config.options, kinds, catalog, collector)
     _check_schedules(config, kinds, catalog, horizon, let, collector)
 
 
@@ -122,17 +122,21 @@ def _check_rule(
             _no_optimizer("OP113", assignment.name, kinds, catalog, assignment, collector)
             continue
         _checked(assignment, kinds, let, collector)
-    _check_options(rule.options, kinds, collector)
+    _check_options(rule.options, kinds, catalog, collector)
 
 
-def _check_options(options: tuple[Option, ...], kinds: list[OptimizerType], collector: Collector) -> None:
+def _check_options(
+    options: tuple[Option, ...], kinds: list[OptimizerType], catalog: Catalog, collector: Collector
+) -> None:
     """Report options that no optimizer of the file has."""
     for option in options:
         if not any(
             option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings
         ):
             names = " and ".join(f"`{kind.name}`" for kind in kinds)
-            collector.error("OP115", f"{names} {_has(kinds)} no option `{option.name}`", option.span)
+            having = catalog.optimizers_with_option(option.target, option.name)
+            cure = f"these have: {', '.join(f'`{name}`' for name in having)}" if having else None
+            collector.error("OP115", f"{names} {_has(kinds)} no option `{option.name}`", option.span, help=cure)
 
 
 def _check_schedules(

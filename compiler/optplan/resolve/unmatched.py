@@ -75,8 +75,8 @@ def explain_layer(layer: Layer, network: Network, collector: Collector) -> None:
     """Report an entry of `layers` that covers nothing (OP208)."""
     what = " and ".join(f"`{path}`" for path in layer.patterns)
     if taken := sum(_covered(path, network) for path in layer.patterns):
-        cure = f"the entries above it take all {taken} parameters that it names; put it before them"
-        collector.error("OP208", f"the layer {what} covers no parameter of its own", layer.span, help=cure)
+        first = f"the entries above it take all {taken} parameters that it names; put it before them"
+        collector.error("OP208", f"the layer {what} covers no parameter of its own", layer.span, help=first)
         return
     cures = [cure for path in layer.patterns if (cure := path_cure(path, network))]
     collector.error("OP208", f"the layer {what} covers no parameter", layer.span, help=cures[0] if cures else None)
