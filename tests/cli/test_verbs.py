@@ -357,10 +357,7 @@ def test_help(run: Run) -> None:
     assert run("help", "torch.optim.Sgd") == (
         2,
         "",
-        (
-            "error: there is no topic `torch.optim.Sgd`\n"
-            "   = help: did you mean `torch.optim.SGD`?\n"
-        ),
+        ("error: there is no topic `torch.optim.Sgd`\n   = help: did you mean `torch.optim.SGD`?\n"),
     )
 
 

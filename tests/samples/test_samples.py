@@ -25,7 +25,9 @@ FILES = sorted(SAMPLES.rglob("*.optim.yaml"))
 
 def vit() -> nn.Module:
     with torch.device("meta"):
-        config = ViTConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, num_labels=5)
+        config = ViTConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, num_labels=5
+        )
         return ViTForImageClassification(config)
 
 
@@ -56,8 +58,8 @@ def one_dimensional(parameter: nn.Parameter) -> bool:
     return parameter.ndim == 1
 
 
-def sample(name: str, model: nn.Module, **horizon: int) -> optplan.Plan:
-    plan = optplan.plan(SAMPLES / f"{name}.optim.yaml", model, **horizon)
+def sample(name: str, model: nn.Module, epochs: int | None = None, steps_per_epoch: int | None = None) -> optplan.Plan:
+    plan = optplan.plan(SAMPLES / f"{name}.optim.yaml", model, epochs=epochs, steps_per_epoch=steps_per_epoch)
     assert [item.code for item in plan.diagnostics] == []
     return plan
 
@@ -182,7 +184,9 @@ def test_muon_and_adamw() -> None:
 def test_digits(make: Callable[[], nn.Module]) -> None:
     model = make()
     plan = sample("digits/digits", model, epochs=15, steps_per_epoch=11)
-    blocks = 1 + max(int(name.split("layers.")[1].split(".")[0]) for name, _ in model.named_parameters() if "layers." in name)
+    blocks = 1 + max(
+        int(name.split("layers.")[1].split(".")[0]) for name, _ in model.named_parameters() if "layers." in name
+    )
     for name, parameter in model.named_parameters():
         layer = blocks + 1
         if name.startswith(("embeddings.", "stem.")):

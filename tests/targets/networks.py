@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
+# Tensors of a few dozen elements gain nothing from threads, which wait for each other on a busy machine.
+torch.set_num_threads(1)
 # torch warns until someone says whether sparse gradients are to be checked.
 torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]  # torch's own
 

@@ -76,7 +76,7 @@ class State:
         if found is None:
             found = self
             for segment in segments.split("."):
-                found = found._follow(segment)  # noqa: SLF001 - another state of the same automaton
+                found = found._follow(segment)
             self._next[segments] = found
         return found
 

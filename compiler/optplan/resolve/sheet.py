@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from optplan.expression import Before, Constant, Number, PerEpoch, Then
-from optplan.resolve.plan import Touch
 from optplan.resolve.value import reads
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from optplan.config import Assignment, Scheduled
     from optplan.expression import Policy
     from optplan.resolve.curve import Curve
-    from optplan.resolve.plan import Curves, Options, Setting, Settings
+    from optplan.resolve.plan import Curves, Options, Setting, Settings, Touch
     from optplan.source import Span
 
     Key = tuple[str, int | None]

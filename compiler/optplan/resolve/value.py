@@ -182,7 +182,7 @@ def _binary(node: Value, operator: str, left: Scalar, right: Scalar) -> Scalar:
 
 def _power(node: Value, left: Scalar, right: Scalar) -> Scalar:
     # Exact only where it is sure to stay small: 10 ** 10 ** 10 must not be computed as an integer.
-    small = isinstance(left, int) and isinstance(right, int) and 0 <= right <= 64 and abs(left) <= 1024  # noqa: PLR2004 - any bound that ends soon
+    small = isinstance(left, int) and isinstance(right, int) and 0 <= right <= 64 and abs(left) <= 1024
     result: Scalar | complex = left**right if small else float(left) ** float(right)
     if isinstance(result, complex):
         raise EvaluationError("OP303", f"`{node}` has no real value: the root of a negative number", node)
@@ -244,19 +244,26 @@ def plain(node: Value) -> bool:
 def evaluate_let(let: Mapping[str, Value], given: Mapping[str, Scalar], collector: Collector) -> dict[str, Scalar]:
     """The numbers of `let`, those of `given` first; entries may use each other in any order, not in a circle."""
     values: dict[str, Scalar] = dict(given)
-    pending = {name: node for name, node in let.items() if name not in values}
-    while pending:
-        ready = [name for name, node in pending.items() if not (reads(node) & pending.keys())]
-        if not ready:
-            _report_circles(pending, collector)
-            return values
-        for name in ready:
-            node = pending.pop(name)
-            try:
-                values[name] = evaluate(node, Scope(values))
-            except EvaluationError as fault:
-                collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
-                values[name] = 1
+    nodes = {name: node for name, node in let.items() if name not in values}
+    needs = {name: reads(node) & nodes.keys() for name, node in nodes.items()}
+    missing = {name: len(each) for name, each in needs.items()}
+    users: dict[str, list[str]] = {name: [] for name in nodes}
+    for name, each in needs.items():
+        for needed in each:
+            users[needed].append(name)
+    ready = [name for name, count in missing.items() if not count]
+    for name in ready:
+        node = nodes.pop(name)
+        try:
+            values[name] = evaluate(node, Scope(values))
+        except EvaluationError as fault:
+            collector.error(fault.code, fault.message, fault.node.span or node.span, help=fault.help)
+            values[name] = 1
+        for user in users[name]:
+            missing[user] -= 1
+            if not missing[user]:
+                ready.append(user)
+    _report_circles(nodes, collector)
     return values
 
 
@@ -265,14 +272,23 @@ def _report_circles(pending: Mapping[str, Value], collector: Collector) -> None:
     uses = {name: sorted(reads(node) & pending.keys()) for name, node in pending.items()}
     told: set[str] = set()
     for start in pending:
-        ways = [[start]]
-        seen: set[str] = set()
-        for way in ways:
-            ways += [[*way, name] for name in uses[way[-1]] if name not in seen]
-            seen.update(uses[way[-1]])
-        circle = next((way for way in ways[1:] if way[-1] == start), None)
-        if circle is None or start in told:
+        if start in told:
             continue
+        # By entry, the one through which it is first reached from `start`.
+        through: dict[str, str] = {}
+        reached = [start]
+        for name in reached:
+            fresh = [used for used in uses[name] if used not in through]
+            through.update(dict.fromkeys(fresh, name))
+            reached += fresh
+            if start in through:
+                break
+        else:
+            continue
+        circle = [start]
+        while len(circle) == 1 or circle[-1] != start:
+            circle.append(through[circle[-1]])
+        circle.reverse()
         told.update(circle)
         place = next(part for part in parts(pending[start]) if isinstance(part, Name) and part.name == circle[1])
         note = " needs ".join(f"`{name}`" for name in circle)

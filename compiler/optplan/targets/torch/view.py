@@ -18,9 +18,8 @@ from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.network import Alias, Kind, Network, families_by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from optplan.resolve.network import Shape
 
 # Where each wrapper keeps what it wraps.  By full name: importing them all would take longer than making a plan.
 _WRAPPERS = {
@@ -93,41 +92,46 @@ class _Walk:
     def __init__(self) -> None:
         self._classes: dict[type[nn.Module], _Class] = {}
         self._kinds: dict[Kind, int] = {}
+        self._parents: list[int] = []
+        self._segments: list[str] = []
+        self._module_kinds: list[int] = []
         self._names: list[str] = []
+        self._owners: list[int] = []
+        self._locals: list[str] = []
+        self._parameters: list[nn.Parameter] = []
+        self._index: dict[int, int] = {}
         self._aliases: dict[int, list[Alias]] = {}
         # Whether a name is not the one that torch gives, so that two might be the same.
         self._renamed = False
 
     def run(self, module: nn.Module) -> View:
         """Walk from `module` down."""
-        parents: list[int] = []
-        names = self._names
-        segments: list[str] = []
-        kinds: list[int] = []
-        owners: list[int] = []
-        locals_: list[str] = []
-        parameters: list[nn.Parameter] = []
-        index: dict[int, int] = {}
+        self._visitor()(module, -1, "", "")
+        parameters = self._parameters
+        self._check(parameters)
+        network = Network(
+            "torch",
+            tuple(self._kinds),
+            tuple(self._parents),
+            tuple(self._segments),
+            tuple(self._module_kinds),
+            tuple(self._names),
+            tuple(self._owners),
+            tuple(self._locals),
+            tuple([tuple(parameter.shape) for parameter in parameters]),
+            tuple([_DTYPES[parameter.dtype] for parameter in parameters]),
+            tuple([parameter.requires_grad for parameter in parameters]),
+            {number: tuple(aliases) for number, aliases in self._aliases.items()},
+        )
+        return View(network, parameters)
+
+    def _visitor(self) -> Callable[[nn.Module, int, str, str], None]:
+        """What visits a module, given the number of the one above, its name in that, and what all its names begin with."""
+        parents, segments, kinds, names = self._parents, self._segments, self._module_kinds, self._names
+        add_name, add_owner, add_local = names.append, self._owners.append, self._locals.append
+        add_parameter, index, of_classes = self._parameters.append, self._index, self._classes
         # The modules on the way from the root: one that contains itself is not entered again.
         path: set[int] = set()
-        of_classes = self._classes
-        add_name, add_owner, add_local, add_parameter = (
-            names.append,
-            owners.append,
-            locals_.append,
-            parameters.append,
-        )
-
-        def add(parameter: nn.Parameter, owner: int, local: str, name: str) -> None:
-            place = len(names)
-            known = index.setdefault(id(parameter), place)
-            if known == place:
-                add_name(name)
-                add_owner(owner)
-                add_local(local)
-                add_parameter(parameter)
-            elif name != names[known]:
-                self._aliases.setdefault(known, []).append(Alias(name, owner, local))
 
         def visit(module: nn.Module, parent: int, segment: str, prefix: str) -> None:
             of_class = of_classes.get(type(module)) or self._class(type(module))
@@ -146,13 +150,14 @@ class _Walk:
                 if parameter is None:
                     continue
                 place = len(names)
-                if index.setdefault(id(parameter), place) == place:
+                known = index.setdefault(id(parameter), place)
+                if known == place:
                     add_name(prefix + local)
                     add_owner(number)
                     add_local(local)
                     add_parameter(parameter)
                 else:
-                    add(parameter, number, local, prefix + local)
+                    self._again(known, number, local, prefix + local)
             children = module._modules  # noqa: SLF001 - as above
             if not children:
                 return
@@ -162,33 +167,35 @@ class _Walk:
                 if child is None or id(child) in path:
                     continue
                 if name == "parametrizations" and _of_parametrizations(child):
-                    self._renamed = True
-                    for plain, original in _originals(child):
-                        add(original, number, plain, prefix + plain)
+                    self._originals(child, number, prefix)
                     for inside, each in _parametrizing(child):
                         visit(each, number, inside, f"{prefix}{inside}.")
                 else:
                     visit(child, number, name, f"{prefix}{name}.")
             path.discard(identity)
 
-        visit(module, -1, "", "")
-        self._check(parameters)
-        dtypes = [parameter.dtype for parameter in parameters]
-        network = Network(
-            "torch",
-            tuple(self._kinds),
-            tuple(parents),
-            tuple(segments),
-            tuple(kinds),
-            tuple(names),
-            tuple(owners),
-            tuple(locals_),
-            tuple([tuple(parameter.shape) for parameter in parameters]),
-            tuple(map(_DTYPES.__getitem__, dtypes)),
-            tuple([parameter.requires_grad for parameter in parameters]),
-            {number: tuple(aliases) for number, aliases in self._aliases.items()},
-        )
-        return View(network, parameters)
+        return visit
+
+    def _originals(self, lists: nn.Module, owner: int, prefix: str) -> None:
+        """The originals of parametrized weights, under the names that they had."""
+        self._renamed = True
+        for tensor, each in lists.named_children():
+            for local, parameter in each.named_parameters(recurse=False):
+                # `original`, or `original0`, `original1`, ... where one weight is made of several.
+                plain = tensor if local == "original" else f"{tensor}.{local}"
+                known = self._index.setdefault(id(parameter), len(self._names))
+                if known != len(self._names):
+                    self._again(known, owner, plain, prefix + plain)
+                    continue
+                self._names.append(prefix + plain)
+                self._owners.append(owner)
+                self._locals.append(plain)
+                self._parameters.append(parameter)
+
+    def _again(self, known: int, owner: int, local: str, name: str) -> None:
+        """Note a further name of the parameter number `known`."""
+        if name != self._names[known]:
+            self._aliases.setdefault(known, []).append(Alias(name, owner, local))
 
     def _check(self, parameters: list[nn.Parameter]) -> None:
         """Refuse names that are not unique, and parameters that cannot be read."""
@@ -220,14 +227,6 @@ class _Walk:
 def _of_parametrizations(module: nn.Module) -> bool:
     """Whether this is where torch keeps the parametrizations of its parent, and no module of the same name."""
     return isinstance(module, nn.ModuleDict) and all(isinstance(each, ParametrizationList) for each in module.values())
-
-
-def _originals(lists: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """The originals of parametrized weights, under the names that they had."""
-    for tensor, each in lists.named_children():
-        for local, parameter in each.named_parameters(recurse=False):
-            # `original`, or `original0`, `original1`, ... where one weight is made of several.
-            yield (tensor if local == "original" else f"{tensor}.{local}"), parameter
 
 
 def _parametrizing(lists: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -1,0 +1,105 @@
+"""The three numbers of a horizon: what any two make, and what the caller's do to the file's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from optplan import config
+from optplan.diagnostics import Collector
+from optplan.resolve.horizon import Horizon, resolve_horizon
+
+Three = tuple[Any, Any, Any]
+
+
+def resolved(written: Three, given: Three = (None, None, None)) -> tuple[Horizon, list[str]]:
+    collector = Collector()
+    steps, epochs, steps_per_epoch = given
+    found = resolve_horizon(
+        config.Horizon(*written), collector, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    return found, [each.code for each in collector.diagnostics]
+
+
+NO = None
+
+TABLE: list[tuple[Three, Three, Three]] = [
+    # file, caller, result: steps, epochs, steps per epoch
+    ((NO, NO, NO), (NO, NO, NO), (NO, NO, NO)),
+    ((100, NO, NO), (NO, NO, NO), (100, NO, NO)),
+    ((NO, 90, NO), (NO, NO, NO), (NO, 90, NO)),
+    ((NO, NO, 1251), (NO, NO, NO), (NO, NO, 1251)),
+    ((NO, 90, 1251), (NO, NO, NO), (112_590, 90, 1251)),
+    ((100, 4, NO), (NO, NO, NO), (100, 4, 25)),
+    ((100, NO, 25), (NO, NO, NO), (100, 4, 25)),
+    ((100, 4, 25), (NO, NO, NO), (100, 4, 25)),
+    ((NO, 2.5, 10), (NO, NO, NO), (25, 2.5, 10)),
+    ((NO, 0.1, 30), (NO, NO, NO), (3, 0.1, 30)),
+    ((NO, 0.7, 10), (NO, NO, NO), (7, 0.7, 10)),
+    # the caller's replace the file's key by key
+    ((NO, 90, 1251), (NO, 10, NO), (12_510, 10, 1251)),
+    ((NO, 90, 1251), (NO, NO, 100), (9_000, 90, 100)),
+    ((100, NO, NO), (200, NO, NO), (200, NO, NO)),
+    ((NO, NO, NO), (NO, 3, 7), (21, 3, 7)),
+    # his steps also remove the file's epochs
+    ((NO, 90, 1251), (5_004, NO, NO), (5_004, 4, 1251)),
+    ((NO, 90, NO), (100, NO, NO), (100, NO, NO)),
+    # but not his own
+    ((NO, 90, NO), (100, 4, NO), (100, 4, 25)),
+    ((NO, 90, 1251), (100, 4, 25), (100, 4, 25)),
+]
+
+
+@pytest.mark.parametrize(("written", "given", "expected"), TABLE)
+def test_two_make_the_third(written: Three, given: Three, expected: Three) -> None:
+    found, codes = resolved(written, given)
+    assert (found.steps, found.epochs, found.steps_per_epoch) == expected
+    assert codes == []
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ((100, 4, 26), (NO, NO, NO)),
+        ((1000, NO, 100), (NO, 5, NO)),
+        ((NO, 90, 1251), (100, 4, NO)),
+        ((NO, NO, NO), (100, 3, 7)),
+    ],
+)
+def test_values_that_disagree(written: Three, given: Three) -> None:
+    assert resolved(written, given) == (Horizon(), ["OP407"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [(0, NO, NO), (-1, NO, NO), (1.5, NO, NO), (True, NO, NO), ("5", NO, NO), (NO, 0, NO), (NO, float("nan"), NO)]
+    + [(NO, float("inf"), NO), (NO, "5", NO), (NO, NO, 0), (NO, NO, 2.5), (NO, NO, False)],
+)
+def test_what_is_no_length(given: Three) -> None:
+    assert resolved((NO, NO, NO), given) == (Horizon(), ["OP104"])
+
+
+def test_what_a_division_makes_stays_exact() -> None:
+    found, codes = resolved((100, NO, 3))
+    assert (found.total, found.rounds, found.length, codes) == (100, Fraction(100, 3), 3, [])
+    found, codes = resolved((100, 3, NO))
+    assert codes == []
+    assert (found.total, found.rounds, found.length) == (100, 3, Fraction(100, 3))
+    found, codes = resolved((NO, 0.1, 7))
+    assert codes == []
+    assert (found.total, found.rounds, found.length) == (Fraction(7, 10), Fraction(1, 10), 7)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "text"),
+    [
+        (Horizon(), "unknown"),
+        (Horizon(112_590, 90, 1251), "112,590 updates = 90 epochs"),
+        (Horizon(steps=100), "100 updates"),
+        (Horizon(steps_per_epoch=10), "10 updates an epoch"),
+    ],
+)
+def test_shown(horizon: Horizon, text: str) -> None:
+    assert str(horizon) == text
