@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp, from_data
+from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp
+from optplan.resolve.curve_record import from_data
 from optplan.resolve.level import Bound, Last, Level, times
 from optplan.resolve.stairs import Stairs, Steps
 from tests.resolve.making import curve
@@ -50,7 +51,7 @@ def test_equal_policies_are_equal_curves(text: str, options: dict[str, Any]) -> 
     assert {found: 1}[curve(text, **options)] == 1
 
 
-LEVELS = [
+LEVELS: list[Last | Bound] = [
     Last(Ramp(Level(1.0), Level(), 10.0), 5.0, 0.5),
     Bound("max", (Level(0.1), Level(0.0, 1e-6))),
     Bound("min", (Last(Hold(Level(0.5)), None), Level(0.2, 0.3))),
@@ -63,6 +64,9 @@ def test_levels_go_through_json(level: Any) -> None:
         assert from_data(json.loads(json.dumps(found.to_data()))) == found
 
 
+ONE = {"kind": "level", "ratio": 1.0, "absolute": 0.0}
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -72,10 +76,22 @@ def test_levels_go_through_json(level: Any) -> None:
         {"kind": "hold", "at": {"kind": "level"}, "more": 1},
         {"kind": "ramp", "origin": {"kind": "level"}},
         {"kind": []},
+        [],
+        "hold",
+        {"kind": "level", "ratio": 1.0, "absolute": 0.0},
+        {"kind": "hold", "at": {"kind": "level", "ratio": float("nan"), "absolute": 0.0}},
+        {"kind": "hold", "at": {"kind": "level", "ratio": -1.0, "absolute": 0.0}},
+        {"kind": "hold", "at": {"kind": "level", "ratio": "1", "absolute": 0.0}},
+        {"kind": "stairs", "origin": ONE, "gamma": 0.5, "every": 0.0, "duration": None},
+        {"kind": "epochs", "item": {"kind": "hold", "at": ONE}, "length": 0.0, "begin": 0.0},
+        {"kind": "chain", "phases": [], "begins": []},
+        {"kind": "chain", "phases": [{"kind": "hold", "at": ONE}], "begins": [0.0, 1.0]},
+        {"kind": "chain", "phases": [{"kind": "hold", "at": ONE}] * 2, "begins": [1.0, 0.0]},
+        {"kind": "chain", "phases": [ONE], "begins": [0.0]},
     ],
 )
 def test_other_data_is_no_curve(data: Any) -> None:
-    with pytest.raises((KeyError, TypeError)):
+    with pytest.raises((KeyError, TypeError, ValueError)):
         from_data(data)
 
 

@@ -72,24 +72,31 @@ def test_values_that_disagree(written: Three, given: Three) -> None:
     assert resolved(written, given) == (Horizon(), ["OP407"])
 
 
-@pytest.mark.parametrize(
-    "given",
-    [(0, NO, NO), (-1, NO, NO), (1.5, NO, NO), (True, NO, NO), ("5", NO, NO), (NO, 0, NO), (NO, float("nan"), NO)]
-    + [(NO, float("inf"), NO), (NO, "5", NO), (NO, NO, 0), (NO, NO, 2.5), (NO, NO, False)],
-)
+NO_LENGTHS: list[Three] = [
+    *((steps, NO, NO) for steps in (0, -1, 1.5, True, "5")),
+    *((NO, epochs, NO) for epochs in (0, -0.5, float("nan"), float("inf"), "5")),
+    *((NO, NO, length) for length in (0, 2.5, False)),
+]
+
+
+@pytest.mark.parametrize("given", NO_LENGTHS)
 def test_what_is_no_length(given: Three) -> None:
     assert resolved((NO, NO, NO), given) == (Horizon(), ["OP104"])
 
 
-def test_what_a_division_makes_stays_exact() -> None:
-    found, codes = resolved((100, NO, 3))
-    assert (found.total, found.rounds, found.length, codes) == (100, Fraction(100, 3), 3, [])
-    found, codes = resolved((100, 3, NO))
+EXACT: list[tuple[Three, tuple[Fraction, Fraction, Fraction]]] = [
+    ((100, NO, 3), (Fraction(100), Fraction(100, 3), Fraction(3))),
+    ((100, 3, NO), (Fraction(100), Fraction(3), Fraction(100, 3))),
+    ((NO, 0.1, 7), (Fraction(7, 10), Fraction(1, 10), Fraction(7))),
+    ((NO, 90, 1251), (Fraction(112_590), Fraction(90), Fraction(1251))),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), EXACT)
+def test_what_a_division_makes_stays_exact(written: Three, expected: tuple[Fraction, Fraction, Fraction]) -> None:
+    found, codes = resolved(written)
     assert codes == []
-    assert (found.total, found.rounds, found.length) == (100, 3, Fraction(100, 3))
-    found, codes = resolved((NO, 0.1, 7))
-    assert codes == []
-    assert (found.total, found.rounds, found.length) == (Fraction(7, 10), Fraction(1, 10), 7)
+    assert (found.total, found.rounds, found.length) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
     from tests.resolve.making import Fault
 
-EXACT = {"rel": 1e-13, "abs": 1e-18}
-RUN = {"steps": 1000}
-EPOCHS = {"epochs": 90, "steps_per_epoch": 10}
+RUN: dict[str, Any] = {"steps": 1000}
+EPOCHS: dict[str, Any] = {"epochs": 90, "steps_per_epoch": 10}
+
+
+def near(value: float) -> Any:
+    """What differs from `value` by rounding only."""
+    return pytest.approx(value, rel=1e-13, abs=1e-18)
+
 
 # Every update of 1000, for a parameter whose own learning rate is 5e-4.
 
@@ -101,7 +106,7 @@ FORMULAS: list[tuple[str, dict[str, int], Callable[[int], float]]] = [
 def test_every_update(text: str, lengths: dict[str, int], formula: Callable[[int], float]) -> None:
     found = curve(text, **lengths)
     for t in range(1001):
-        assert found.value(t, 5e-4) == pytest.approx(formula(t), **EXACT), t
+        assert found.value(t, 5e-4) == near(formula(t)), t
 
 
 # Stairs without a duration have no end; every other policy above ends within the 1000 updates.
@@ -114,7 +119,7 @@ def test_after_its_end_a_policy_holds_its_last_value(
 ) -> None:
     found = curve(text, **lengths)
     last = found.value(1000, 5e-4)
-    assert last == pytest.approx(formula(1000), **EXACT)
+    assert last == near(formula(1000))
     assert {found.value(t, 5e-4) for t in (1001, 1002, 5000, 10**9, 10**15)} == {last}
 
 
@@ -244,7 +249,7 @@ PER_EPOCH: list[tuple[str, Callable[[int], float]]] = [
 def test_per_epoch(text: str, formula: Callable[[int], float]) -> None:
     found = curve(text, **EPOCHS)
     for t in range(900):
-        assert found.value(t, 1.0) == pytest.approx(formula(t), **EXACT), t
+        assert found.value(t, 1.0) == near(formula(t)), t
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 11, 13, 49, 1251])
@@ -311,7 +316,7 @@ BASES: list[tuple[str, Callable[[int], float]]] = [
 def test_base_is_the_policy_that_stood_before(text: str, formula: Callable[[int], float]) -> None:
     found = curve(text, before=curve(BEFORE, **RUN), **RUN)
     for t in range(1001):
-        assert found.value(t, 0.2) == pytest.approx(0.2 * formula(t), **EXACT), t
+        assert found.value(t, 0.2) == near(0.2 * formula(t)), t
 
 
 def test_base_is_the_own_value_where_no_policy_stood() -> None:
@@ -329,7 +334,7 @@ def test_the_epochs_of_a_base_are_those_of_the_run_even_where_it_begins_within_o
     found = curve("hold(5, at=0x) -> base", before=before, **EPOCHS)
     # half an epoch late, so that at update 10 half an epoch has gone by
     for t in range(5, 900):
-        assert found.value(t, 1.0) == pytest.approx(1 - max(0, t // 10 - 0.5) / 90, **EXACT), t
+        assert found.value(t, 1.0) == near(1 - max(0, t // 10 - 0.5) / 90), t
 
 
 def test_bases_of_bases_do_not_pile_up() -> None:
@@ -337,7 +342,7 @@ def test_bases_of_bases_do_not_pile_up() -> None:
     for _ in range(2000):
         found = curve("hold(1, at=0x) -> base", before=found, steps=10_000)
     assert found.value(1999, 1.0) == 0.0
-    assert found.value(7000, 1.0) == pytest.approx((1 + cos(pi * 5000 / 10_000)) / 2, **EXACT)
+    assert found.value(7000, 1.0) == near((1 + cos(pi * 5000 / 10_000)) / 2)
     hash(found)
     str(found)
 

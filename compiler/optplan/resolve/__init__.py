@@ -6,7 +6,10 @@ returns a `Plan`, which is data.  Nothing here knows a framework, and nothing he
     network   what is known of a network, in columns          paths     name patterns as one automaton
     select    filters x parameters, as bit masks              value     expressions to numbers
     horizon   how long the run is                             schedule  policies to curves
-    curve     a resolved policy, value(t)                     cascade   rules x one kind of parameter
-    unmatched why a filter matches nothing                    plan      the result: groups, history, JSON
+    curve     a resolved policy, value(t)                     level     what a policy's value is at one moment
+    shape     what all curves have in common                  stairs    curves that fall at certain times
+    cascade   rules x one kind of parameter                   ties      rules that disagree about a tied one
+    unmatched why a filter matches nothing                    static    what can be said without a network
+    plan      the result: groups, history                     record    the plan as JSON, read strictly
     groups    all of it: config x network -> plan
 """

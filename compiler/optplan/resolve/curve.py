@@ -22,9 +22,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from math import cos, inf, pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optplan.resolve.level import Bound, Last, Level, times
+from optplan.resolve.level import Last, Level, times
 from optplan.resolve.shape import SLACK, Shape, passed, passed_before
 from optplan.resolve.stairs import Stairs, Steps
 
@@ -302,23 +302,3 @@ def chain(phases: list[tuple[Curve, float]]) -> Curve:
     if len(flat) == 1:
         return flat[0][0]
     return Chain(tuple([phase for phase, _ in flat]), tuple([begin for _, begin in flat]))
-
-
-_NODES: dict[str, type[Any]] = {
-    node.__name__.lower(): node for node in (Level, Bound, Last, Hold, Ramp, Poly, Stairs, Steps, Epochs, Chain)
-}
-
-
-def from_data(data: Any) -> Curve:
-    """The curve that `to_data` wrote; KeyError or TypeError for anything else."""
-    curve: Curve = _from_data(data)
-    return curve
-
-
-def _from_data(data: Any) -> Any:
-    if isinstance(data, list):
-        return tuple(_from_data(item) for item in data)
-    if not isinstance(data, dict):
-        return data
-    kind = _NODES[data["kind"]]
-    return kind(**{name: _from_data(value) for name, value in data.items() if name != "kind"})

@@ -14,13 +14,13 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from optplan.diagnostics import Diagnostic, nearest
-from optplan.resolve import curve as curves
+from optplan.diagnostics import nearest
 from optplan.resolve.horizon import Horizon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.curve import Curve
     from optplan.resolve.network import Shape
 
@@ -222,30 +222,9 @@ class Plan:
 
     def to_data(self) -> dict[str, Any]:
         """The plan as JSON data, in the format `optplan.plan/1`."""
-        return {
-            "format": FORMAT,
-            "target": self.target,
-            "fingerprint": self.fingerprint,
-            "groups": [_group_data(group) for group in self.groups],
-            "frozen": list(self.frozen),
-            "thawed": list(self.thawed),
-            "horizon": self.horizon.to_data(),
-            "clip": self.clip,
-            "loss_scale": self.loss_scale,
-            "accumulate": self.accumulate,
-            "diagnostics": [_fields(item) for item in self.diagnostics],
-            "rules": [origin._asdict() for origin in self.origins],
-            "cases": [
-                {"group": case.group, "rules": list(case.rules), "history": [touch._asdict() for touch in case.history]}
-                for case in self.cases
-            ],
-            "parameters": {
-                "names": list(self.names),
-                "shapes": [list(shape) for shape in self.shapes],
-                "cases": list(self.case_of),
-                "aliases": dict(self.aliases),
-            },
-        }
+        from optplan.resolve.record import plan_data  # noqa: PLC0415 - it is made of what stands here
+
+        return plan_data(self, FORMAT)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The plan as JSON; `Plan.from_json` of it is equal to the plan."""
@@ -254,41 +233,24 @@ class Plan:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """The plan that `to_json` wrote; ValueError for anything else."""
+        from optplan.resolve.record import read_plan  # noqa: PLC0415 - it is made of what stands here
+
         try:
             data = json.loads(text)
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is {data.get('format')!r}, not {FORMAT!r}")  # noqa: TRY301 - told below
-            return cls._from_data(data)
+            return read_plan(cls, data)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
             raise ValueError(f"this is not a plan: {fault}") from fault
-
-    @classmethod
-    def _from_data(cls, data: dict[str, Any]) -> Self:
-        columns = data["parameters"]
-        return cls(
-            data["target"],
-            tuple(_group(entry) for entry in data["groups"]),
-            tuple(_case(entry) for entry in data["cases"]),
-            tuple(columns["names"]),
-            tuple(tuple(shape) for shape in columns["shapes"]),
-            tuple(columns["cases"]),
-            columns["aliases"],
-            tuple(data["frozen"]),
-            tuple(data["thawed"]),
-            tuple(Origin(**entry) for entry in data["rules"]),
-            Horizon(**data["horizon"]),
-            tuple(Diagnostic(**entry | {"notes": tuple(entry["notes"])}) for entry in data["diagnostics"]),
-            data["clip"],
-            data["loss_scale"],
-            data["accumulate"],
-        )
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what the plan does: groups, values, curves, order; not of files, history or names of groups."""
+        from optplan.resolve.record import group_data  # noqa: PLC0415 - it is made of what stands here
+
         does = {
             "groups": [
-                {key: value for key, value in _group_data(group).items() if key not in {"name", "origin"}}
+                {key: value for key, value in group_data(group).items() if key not in {"name", "origin"}}
                 for group in self.groups
             ],
             "frozen": sorted(self.frozen),
@@ -299,47 +261,3 @@ class Plan:
         }
         text = json.dumps(does, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return sha256(text.encode()).hexdigest()[:32]
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return {part.name: getattr(item, part.name) for part in fields(item)}
-
-
-def _group_data(group: Group) -> dict[str, Any]:
-    return {
-        "name": group.name,
-        "optimizer": group.optimizer,
-        "settings": group.settings,
-        "schedule": {key: curve.to_data() for key, curve in group.curves},
-        "options": {target: dict(options) for target, options in group.options},
-        "parameters": list(group.parameters),
-        "numel": group.numel,
-        "origin": group.origin,
-    }
-
-
-def _group(data: dict[str, Any]) -> Group:
-    return Group(
-        data["name"],
-        data["optimizer"],
-        tuple((key, _setting(value)) for key, value in data["settings"].items()),
-        tuple((key, curves.from_data(value)) for key, value in data["schedule"].items()),
-        tuple(
-            (target, tuple((name, _setting(v)) for name, v in each.items())) for target, each in data["options"].items()
-        ),
-        tuple(data["parameters"]),
-        data["numel"],
-        data["origin"],
-    )
-
-
-def _case(data: dict[str, Any]) -> Case:
-    touches = (
-        Touch(**entry | {"before": _setting(entry["before"]), "after": _setting(entry["after"])})
-        for entry in data["history"]
-    )
-    return Case(data["group"], tuple(touches), tuple(data["rules"]))
-
-
-def _setting(value: Any) -> Setting:
-    return tuple(_setting(item) for item in value) if isinstance(value, list) else value

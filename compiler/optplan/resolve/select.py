@@ -189,7 +189,7 @@ class _Masks:
 
 
 def class_named(kind: Kind, patterns: Sequence[str]) -> bool:
-    """Whether the class, or one that it derives from, is named like one of `patterns`; dotted ones ask the full name."""
+    """Whether the class, or one that it derives from, is named like one of `patterns`; a dot asks the full name."""
     for pattern in patterns:
         for full in kind.classes:
             if fnmatchcase(full if "." in pattern else full.rpartition(".")[2], pattern):

@@ -56,7 +56,7 @@ class Shape:
         return None
 
     def to_data(self) -> dict[str, Any]:
-        """The curve as JSON data; `optplan.resolve.curve.from_data` gives an equal one."""
+        """The curve as JSON data; `optplan.resolve.curve_record.from_data` gives an equal one."""
         data: dict[str, Any] = _to_data(self)
         return data
 

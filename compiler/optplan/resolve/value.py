@@ -249,7 +249,7 @@ def evaluate_let(let: Mapping[str, Value], given: Mapping[str, Scalar], collecto
     missing = {name: len(each) for name, each in needs.items()}
     users: dict[str, list[str]] = {name: [] for name in nodes}
     for name, each in needs.items():
-        for needed in each:
+        for needed in sorted(each):
             users[needed].append(name)
     ready = [name for name, count in missing.items() if not count]
     for name in ready:

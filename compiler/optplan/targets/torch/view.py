@@ -20,6 +20,8 @@ from optplan.resolve.network import Alias, Kind, Network, families_by_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from optplan.resolve.network import Shape
+
 
 # Where each wrapper keeps what it wraps.  By full name: importing them all would take longer than making a plan.
 _WRAPPERS = {
@@ -74,12 +76,8 @@ def view(module: nn.Module) -> View:
     return _Walk().run(module)
 
 
-class _Class(NamedTuple):
-    """What one class of modules has in common; `wraps` is where a wrapper keeps what it wraps."""
-
-    wraps: str | None
-    kind: int
-    varies: bool
+_Class = tuple[str | None, int | None]
+"""Of a class of modules: where a wrapper keeps what it wraps, and the number of its kind unless the module decides."""
 
 
 class _Walk:
@@ -109,6 +107,18 @@ class _Walk:
         self._visitor()(module, -1, "", "")
         parameters = self._parameters
         self._check(parameters)
+        # One pass over the parameters: each lies elsewhere in memory, and fetching it is what costs.  Equal shapes are
+        # one tuple: that many new ones would set the garbage collector to work.
+        shapes: list[Shape] = []
+        plain: dict[Shape, Shape] = {}
+        dtypes: list[torch.dtype] = []
+        trainable: list[bool] = []
+        add_shape, add_dtype, add_trainable = shapes.append, dtypes.append, trainable.append
+        for parameter in parameters:
+            size = parameter.shape
+            add_shape(plain.get(size) or plain.setdefault(size, tuple(size)))
+            add_dtype(parameter.dtype)
+            add_trainable(parameter.requires_grad)
         network = Network(
             "torch",
             tuple(self._kinds),
@@ -118,33 +128,35 @@ class _Walk:
             tuple(self._names),
             tuple(self._owners),
             tuple(self._locals),
-            tuple([tuple(parameter.shape) for parameter in parameters]),
-            tuple([_DTYPES[parameter.dtype] for parameter in parameters]),
-            tuple([parameter.requires_grad for parameter in parameters]),
+            tuple(shapes),
+            tuple(map(_DTYPES.__getitem__, dtypes)),
+            tuple(trainable),
             {number: tuple(aliases) for number, aliases in self._aliases.items()},
         )
         return View(network, parameters)
 
     def _visitor(self) -> Callable[[nn.Module, int, str, str], None]:
-        """What visits a module, given the number of the one above, its name in that, and what all its names begin with."""
-        parents, segments, kinds, names = self._parents, self._segments, self._module_kinds, self._names
+        """What visits a module, given the number of the one above, its name in that, and what its names begin with."""
+        names, index, of_classes = self._names, self._index, self._classes
+        parents = self._parents
+        add_parent, add_segment, add_kind = parents.append, self._segments.append, self._module_kinds.append
         add_name, add_owner, add_local = names.append, self._owners.append, self._locals.append
-        add_parameter, index, of_classes = self._parameters.append, self._index, self._classes
+        add_parameter = self._parameters.append
         # The modules on the way from the root: one that contains itself is not entered again.
         path: set[int] = set()
 
         def visit(module: nn.Module, parent: int, segment: str, prefix: str) -> None:
-            of_class = of_classes.get(type(module)) or self._class(type(module))
-            if of_class.wraps is not None:
-                inner = module._modules.get(of_class.wraps)  # noqa: SLF001 - where torch itself keeps its children
+            wraps, kind = of_classes.get(type(module)) or self._class(type(module))
+            if wraps is not None:
+                inner = module._modules.get(wraps)  # noqa: SLF001 - where torch itself keeps its children
                 if inner is not None:
                     self._renamed = True
                     visit(inner, parent, segment, prefix)
                     return
             number = len(parents)
-            parents.append(parent)
-            segments.append(segment)
-            kinds.append(self._kind(module) if of_class.varies else of_class.kind)
+            add_parent(parent)
+            add_segment(segment)
+            add_kind(self._kind(module) if kind is None else kind)
             # `named_parameters` would ask each module for the same dicts, through four generators.
             for local, parameter in module._parameters.items():  # noqa: SLF001 - as above
                 if parameter is None:
@@ -210,7 +222,7 @@ class _Walk:
     def _class(self, cls: type[nn.Module]) -> _Class:
         wraps = next((_WRAPPERS[name] for name in _full_names(cls) if name in _WRAPPERS), None)
         varies = issubclass(cls, (*_FAMILIES["conv"], *_FAMILIES["embedding"]))
-        made = self._classes[cls] = _Class(wraps, -1 if varies else self._number(_kind_of(cls)), varies)
+        made = self._classes[cls] = (wraps, None if varies else self._number(_kind_of(cls)))
         return made
 
     def _kind(self, module: nn.Module) -> int:
