@@ -7,7 +7,7 @@ import pytest
 import optplan
 from optplan.catalog import catalog
 from optplan.report.explain import explain, points, unknown_parameter
-from optplan.resolve.curve import Chain, Epochs, Hold, Poly, Ramp
+from optplan.resolve.curve import Chain, Curve, Epochs, Hold, Poly, Ramp
 from optplan.resolve.level import Level
 from optplan.resolve.stairs import Stairs, Steps
 from tests.report.networks import DOCUMENT, network
@@ -119,7 +119,7 @@ def test_an_unknown_parameter() -> None:
         (Epochs(Steps(ONE, 0.1, (3.0,)), 10.0), 50, [0, 30, 49]),
     ],
 )
-def test_the_updates_that_are_shown(curve: optplan.resolve.curve.Curve, steps: int | None, expected: list[int]) -> None:
+def test_the_updates_that_are_shown(curve: Curve, steps: int | None, expected: list[int]) -> None:
     assert points(curve, steps) == expected
 
 

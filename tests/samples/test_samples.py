@@ -25,9 +25,7 @@ FILES = sorted(SAMPLES.rglob("*.optim.yaml"))
 
 def vit() -> nn.Module:
     with torch.device("meta"):
-        config = ViTConfig(
-            hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, num_labels=5
-        )
+        config = ViTConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2)
         return ViTForImageClassification(config)
 
 

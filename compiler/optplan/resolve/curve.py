@@ -105,7 +105,9 @@ class Ramp(Shape):
         elapsed = t + self.start
         if elapsed >= self.duration:
             return b
-        w = max(0.0, elapsed / self.duration)
+        if elapsed <= 0.0:
+            return a
+        w = elapsed / self.duration
         match self.shape:
             case "cosine":
                 return b + (a - b) * (1.0 + cos(pi * w)) / 2.0
@@ -158,7 +160,9 @@ class Poly(Shape):
         a, b = self.origin.at(base), self.to.at(base)
         if t >= self.duration:
             return b
-        left: float = (1.0 - max(0.0, t / self.duration)) ** self.power
+        if t <= 0.0:
+            return a
+        left: float = (1.0 - t / self.duration) ** self.power
         return b + (a - b) * left
 
     def before(self, t: float | None, base: float) -> float:

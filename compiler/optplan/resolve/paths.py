@@ -181,7 +181,7 @@ def matcher(parts: tuple[Part, ...]) -> str | Callable[[str], Match]:
 
 def re2_compile(pattern: str) -> re.Pattern[str]:
     """`pattern` compiled by RE2: linear time, whatever is written; it logs nothing."""
-    import re2  # noqa: PLC0415 - few documents need it, and every `check` would pay for it
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415 - untyped; few documents need it, and each `check` would pay
 
     options = re2.Options()
     options.log_errors = False

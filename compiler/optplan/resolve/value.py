@@ -8,6 +8,7 @@ a double; what has no finite real value is an `EvaluationError`, which carries t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -270,7 +271,13 @@ def evaluate_let(let: Mapping[str, Value], given: Mapping[str, Scalar], collecto
 def _report_circles(pending: Mapping[str, Value], collector: Collector) -> None:
     """Report each circle among `let` entries once, at the name by which its first entry comes to need itself."""
     uses = {name: sorted(reads(node) & pending.keys()) for name, node in pending.items()}
-    told: set[str] = set()
+    users = Counter(used for each in uses.values() for used in each)
+    # What nothing needs is on no circle, nor what only such entries need.
+    aside = [name for name in pending if not users[name]]
+    for name in aside:
+        users.subtract(uses[name])
+        aside += [used for used in uses[name] if not users[used]]
+    told = set(aside)
     for start in pending:
         if start in told:
             continue
