@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from optplan.readers.header import Entry, ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import Entry, ReadError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from optplan.readers.header import ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

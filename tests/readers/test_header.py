@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from optplan.readers.header import Entry, Header, ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import Entry, Header, ReadError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,7 +248,8 @@ BOMBS = {
 PROGRAM = """
 import resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
-from optplan.readers.header import ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import ReadError
 start = time.process_time()
 try:
     print(read_header(sys.argv[1]))
@@ -283,7 +285,7 @@ def test_no_framework_is_loaded(tmp_path: Path) -> None:
 import sys
 import optplan
 before = set(sys.modules)
-from optplan.readers.header import read_header
+from optplan.readers.dispatch import read_header
 for path in sys.argv[1:]:
     read_header(path)
 print(*{name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names) - {"optplan"})

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optplan.readers.header import Entry, ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import Entry, ReadError
 from tests.readers.archives import archive, as_torch_says, fault, save
 
 if TYPE_CHECKING:

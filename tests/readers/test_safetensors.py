@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optplan.readers.header import Entry, ReadError, read_header
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import Entry, ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

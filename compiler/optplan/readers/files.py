@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import ConfigError, Diagnostic
-from optplan.readers.header import ReadError, read_header, shown
+from optplan.readers.dispatch import read_header
+from optplan.readers.header import ReadError, shown
 from optplan.resolve.network import FORMAT, from_names
 from optplan.resolve.plan import FORMAT as PLAN
 from optplan.resolve.plan import Plan

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from optplan.readers.header import MANIFEST, Entry, Header, ReadError, read_header, shown
+from optplan.readers.header import MANIFEST, Entry, Header, ReadError, shown
 from optplan.readers.safetensors import parse_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _LONGEST_INDEX = 100_000_000
 
 
-def read_shards(file: BinaryIO, size: int, path: Path) -> Header:
-    """The tensors that the index `file`, of `size` bytes, at `path` maps to files."""
+def read_shards(file: BinaryIO, size: int, path: Path, read: Callable[[Path], Header]) -> Header:
+    """The tensors that the index `file`, of `size` bytes, at `path` maps to files, each of which `read` reads."""
     if size > _LONGEST_INDEX:
         raise ReadError(f"the index has {size:,} bytes; {_LONGEST_INDEX:,} are allowed")
     file.seek(0)
@@ -33,7 +34,7 @@ def read_shards(file: BinaryIO, size: int, path: Path) -> Header:
         if type(place) is not str or not _plain(place):
             raise ReadError(f"the index puts {shown(name)} into {shown(place)}, which is no file name")
         if place not in shards:
-            shard = _shard(path.with_name(place))
+            shard = _shard(path.with_name(place), read)
             shards[place] = {entry.name: entry for entry in shard.entries}
             formats.add(shard.format)
             tied.extend(shard.tied)
@@ -52,8 +53,8 @@ def _plain(place: str) -> bool:
     return place.isprintable() and not set(place) & set('/\\:*?"<>|') and place not in {"", ".", ".."}
 
 
-def _shard(path: Path) -> Header:
+def _shard(path: Path, read: Callable[[Path], Header]) -> Header:
     try:
-        return read_header(path, sharded=False)
+        return read(path)
     except ReadError as error:
         raise ReadError(error.message, error.help, error.path or str(path)) from error

@@ -7,6 +7,7 @@ the cascade.
 
 from __future__ import annotations
 
+from sys import float_info
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import suggestion
@@ -32,11 +33,16 @@ def evaluate_names(
     config: Config, given: Mapping[str, int | float] | None, collector: Collector
 ) -> dict[str, int | float]:
     """The numbers of `let`, the caller's first; a name that the file does not have is reported (OP302)."""
-    for name in given or ():
+    numbers: dict[str, int | float] = {}
+    for name, value in (given or {}).items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= float_info.max:
+            collector.error("OP104", f"`{name}` of `let` must be a finite number")
+        else:
+            numbers[name] = value
         if name not in config.let:
             cure = suggestion(name, config.let, "the file's `let` gives each name a number first")
             collector.error("OP302", f"the file has no `let` named `{name}`", help=cure)
-    return evaluate_let(config.let, given or {}, collector)
+    return evaluate_let(config.let, numbers, collector)
 
 
 def check_static(config: Config, catalog: Catalog, collector: Collector) -> None:

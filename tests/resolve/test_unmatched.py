@@ -1,0 +1,64 @@
+"""What is said where a filter, or a part of one, holds for nothing: the marked text and the cure."""
+
+from __future__ import annotations
+
+import pytest
+
+import optplan
+from optplan import ConfigError, Diagnostic
+from tests.resolve.making import net
+
+
+def found(where: str, *, more: str = "") -> tuple[Diagnostic, str]:
+    """The one thing that is said of a rule, and the text that it marks."""
+    text = f"optplan: 1\noptimizer: {{type: adamw}}\nrules:\n  - where: {where}\n    lr: 1\n{more}"
+    try:
+        diagnostics = optplan.plan(optplan.loads(text), net()).diagnostics
+    except ConfigError as fault:
+        diagnostics = fault.diagnostics
+    (said,) = diagnostics
+    line = text.splitlines()[said.line - 1]
+    return said, line[said.column - 1 : said.end_column - 1]
+
+
+TABLE: list[tuple[str, str, str]] = [
+    # filter, the marked text, what stands in the help
+    ("hed", "hed", "did you mean `head`?"),
+    ("head.wieght", "head.wieght", "did you mean `head.weight`?"),
+    ("blocks.0.liner", "blocks.0.liner", "did you mean `blocks.0.linear`?"),
+    ("blocks.1", "blocks.1", "blocks.10"),
+    ("blocks.7.norm", "blocks.7.norm", "below `blocks` there are `0`, `10`, `2`"),
+    ("linear.weight", "linear.weight", "`.linear.weight` covers 3 parameters, at any depth"),
+    (".liner", ".liner", "did you mean `.linear`?"),
+    ("norm and hed", "hed", "did you mean `head`?"),
+    ("not bias and (hed and norm)", "hed", "did you mean `head`?"),
+    ("type(Liner)", "type(Liner)", "did you mean `Linear`?"),
+    ("inside(Blok)", "inside(Blok)", "did you mean `Block`?"),
+    ("attention", "attention", "`attention` holds for"),
+    ("norm and conv", "norm and conv", "`optional: true`"),
+]
+
+
+@pytest.mark.parametrize(("where", "marked", "cure"), TABLE, ids=[each[0] for each in TABLE])
+def test_a_rule_that_matches_nothing(where: str, marked: str, cure: str) -> None:
+    said, text = found(where)
+    assert (said.code, said.severity, text) == ("OP203", "error", marked)
+    assert cure in (said.help or "")
+    assert said.label == "0 of 22 parameters"
+
+
+@pytest.mark.parametrize(("where", "marked"), [("norm or hed", "hed"), ("norm and not type(Liner)", "type(Liner)")])
+def test_a_part_that_holds_for_nothing(where: str, marked: str) -> None:
+    said, text = found(where)
+    assert (said.code, said.severity, text) == ("OP203", "warning", marked)
+
+
+def test_parts_that_exclude_each_other_are_counted() -> None:
+    said, _ = found("norm and conv")
+    assert said.notes == ("of 22 parameters `norm` matches 6, `conv` matches 4, none all of them",)
+
+
+def test_an_entry_of_layers() -> None:
+    said, text = found("norm", more="layers: [token, block, '**']\n")
+    assert (said.code, said.severity, text) == ("OP208", "error", "block")
+    assert said.help == "did you mean `blocks`?"
