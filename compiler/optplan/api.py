@@ -99,9 +99,8 @@ def _under(config: Config, let: Mapping[str, int | float], horizon: Mapping[str,
     given = {key: value for key, value in horizon.items() if value is not None}
     if "steps" in given:
         given.setdefault("epochs", None)
-    if let:
-        evaluate_names(config, let, collector)
-    numbers = {name: Number(value) for name, value in let.items() if name in config.let}
+    known = evaluate_names(config, let, collector) if let else {}
+    numbers = {name: Number(known[name]) for name in let if name in known and name in config.let}
     return replace(config, let={**config.let, **numbers}, horizon=replace(config.horizon, **given))
 
 

@@ -75,7 +75,11 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         for file in arguments.files:
             _, told = _made(file, network, arguments)
-            found.update(dict.fromkeys(told))
+            # without a horizon `check` only notes what it could not see, with a network too
+            notes = {_place(each): each for each in told if each.code == "OP408"}
+            found.update(
+                dict.fromkeys(notes.get(_place(each), each) if each.code == "OP407" else each for each in told)
+            )
     diagnostics, form = tuple(found), arguments.format
     text = _rendered(diagnostics, form)
     if text:
@@ -202,7 +206,8 @@ def _planned(file: str, arguments: argparse.Namespace) -> PlanData | int:
             told = plan.diagnostics
     except ConfigError as fault:
         plan, told = None, fault.diagnostics
-    status = _told(told, arguments.format)
+    # what `check` only notes is an error here
+    status = _told((each for each in told if each.code != "OP408"), arguments.format)
     return status if plan is None else plan
 
 
@@ -222,8 +227,8 @@ def _made(file: str, network: Any, arguments: argparse.Namespace) -> tuple[PlanD
         told = plan.diagnostics
     except ConfigError as fault:
         plan, told = None, fault.diagnostics
-    # what was not to be seen without a network is seen now
-    seen = (each for each in collector.diagnostics if each.code != "OP408")
+    # what was not to be seen without a network is seen now, if there is a plan
+    seen = (each for each in collector.diagnostics if plan is None or each.code != "OP408")
     return plan, tuple(dict.fromkeys((*seen, *told)))
 
 
@@ -260,6 +265,16 @@ def _rendered(diagnostics: Sequence[Diagnostic], form: Format) -> str:
 def _status(diagnostics: Iterable[Diagnostic]) -> int:
     errors = {each.code for each in diagnostics if each.severity == "error"}
     return USAGE if errors & _UNREADABLE else FINDINGS if errors else FINE
+
+
+def _place(diagnostic: Diagnostic) -> tuple[str, int, int, int, int]:
+    return (
+        diagnostic.source,
+        diagnostic.line,
+        diagnostic.column,
+        diagnostic.end_line,
+        diagnostic.end_column,
+    )
 
 
 def _colour(stream: TextIO) -> bool:

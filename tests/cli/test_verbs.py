@@ -92,6 +92,18 @@ def test_what_check_cannot_see_without_a_horizon_is_a_note(run: Run) -> None:
     assert run("check", "open.optim.yaml", "--steps", "1000") == (0, "", "1 file checked: no faults\n")
     assert run("check", "open.optim.yaml", *WITH, "--steps", "1000") == (0, "", "1 file checked: no faults\n")
     assert run("check", "open.optim.yaml", "--steps", "100").status == 1
+    # with a network too: only a plan needs it
+    assert run("check", "open.optim.yaml", *WITH) == run("check", "open.optim.yaml")
+    status, _, err = run("plan", "open.optim.yaml", *WITH)
+    assert (status, err.count("OP407"), err.count("OP408")) == (1, 1, 0)
+
+
+def test_check_without_a_horizon_still_holds_the_rules_against_the_network(run: Run) -> None:
+    Path("both.optim.yaml").write_text(
+        "optplan: 1\noptimizer: {type: adamw}\nrules: [{where: heed, lr: 1}]\nschedule: {lr: cosine()}\n"
+    )
+    status, out, _ = run("check", "both.optim.yaml", *WITH, "--format", "concise")
+    assert (status, out.count("error[OP203]"), out.count("note[OP408]"), out.count("OP407")) == (1, 1, 1, 0)
 
 
 def test_the_callers_horizon_and_numbers_replace_the_files(run: Run) -> None:

@@ -187,7 +187,6 @@ FAULTS = [
     ("cosine(to=1x - 1e-5)", "          ^^^^^^^^^", "OP405", "`-` does not make a ratio or a number of these", ...),
     ("cosine(to=2x * 2x)", "          ^^^^^^^", "OP405", "`*` does not make a ratio or a number of these", ...),
     ("cosine(to=sqrt(2x))", "          ^^^^^^^^", "OP405", "`sqrt` does not make a ratio or a number of these", ...),
-    ("cosine(to=min(1x, 2))", "          ^^^^^^^^^^", "OP405", "`min` does not make a ratio or a number of these", ...),
     ("poly(power=2x)", "           ^^", "OP402", "expected a number, found the ratio `2x`", "write `2`"),
     ("poly(power=0)", "           ^", "OP104", "`power` must be above 0", None),
     ("warmup(start=-1)", "             ^^", "OP104", "`start` must be at least 0", None),

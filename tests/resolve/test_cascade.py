@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import cos, pi
 from typing import Any
 
 import pytest
@@ -263,123 +262,6 @@ def test_an_integer_setting_refuses_a_fraction() -> None:
             net(),
         )
     assert [each.code for each in caught.value.diagnostics] == ["OP305"]
-
-
-# Policies of rules
-
-
-WARM = {"horizon": {"epochs": 10, "steps_per_epoch": 10}, "schedule": {"lr": "cosine(to=0x)"}}
-
-
-def _cosine(t: float) -> float:
-    return (1 + cos(pi * min(t, 100) / 100)) / 2
-
-
-POLICIES: list[tuple[list[dict[str, Any]], dict[int, float]]] = [
-    ([], {0: 0.01, 50: 0.005, 100: 0.0}),
-    ([{"where": "linear", "lr": "10x"}], {0: 0.1, 50: 0.05}),
-    ([{"where": "linear", "schedule": {"lr": "hold()"}}], {0: 0.01, 50: 0.01}),
-    ([{"where": "linear", "schedule": {"weight_decay": "hold(at=0.5x)"}}], {0: 0.01, 50: 0.005}),
-    # base counts from its own start
-    ([{"where": "linear", "schedule": {"lr": "hold(2 epochs, at=0x) -> base"}}], {0: 0, 19: 0, 20: 0.01, 70: 0.005}),
-    # key by key, the later policy over the earlier
-    (
-        [
-            {"where": "linear", "schedule": {"lr": "hold(10, at=0x) -> base"}},
-            {"where": "blocks", "schedule": {"lr": "hold(5, at=2x) -> base"}},
-        ],
-        {4: 0.02, 5: 0.0, 14: 0.0, 15: 0.01, 65: 0.005},
-    ),
-    (
-        [
-            {"where": "linear", "schedule": {"lr": "hold(10, at=0x) -> base"}},
-            {"where": "blocks", "schedule": {"lr": "linear(10, to=0x)"}},
-        ],
-        {0: 0.01, 5: 0.005, 10: 0.0},
-    ),
-    ([{"where": "linear", "lr": 0}], {0: 0, 50: 0}),
-    ([{"where": "linear", "lr": 0, "schedule": {"lr": "hold(at=1e-3)"}}], {0: 1e-3, 50: 1e-3}),
-    ([{"where": "linear", "lr": 0, "schedule": {"lr": "linear(10, from=0, to=1e-3)"}}], {0: 0, 5: 5e-4, 10: 1e-3}),
-    ([{"where": "linear", "lr": 0, "schedule": {"lr": "hold(10, at=1e-3) -> base"}}], {0: 1e-3, 10: 0.0}),
-]
-
-
-@pytest.mark.parametrize(("rules", "values"), POLICIES, ids=[str(each[0]) for each in POLICIES])
-def test_policies_of_rules(rules: list[dict[str, Any]], values: dict[int, float]) -> None:
-    plan = planned(*rules, **WARM)
-    found = {t: plan.value(MATRIX, "lr", t) for t in values}
-    assert found == pytest.approx(values, rel=1e-13, abs=1e-17)
-    # what the rules do not match goes by the policy of all
-    assert [plan.value("token", "lr", t) for t in range(0, 101, 10)] == pytest.approx(
-        [0.01 * _cosine(t) for t in range(0, 101, 10)], rel=1e-13, abs=1e-17
-    )
-
-
-def test_base_is_the_own_value_where_nothing_is_scheduled() -> None:
-    rule = {"where": "linear", "schedule": {"weight_decay": "hold(10, at=0x) -> base"}}
-    plan = planned(rule, **WARM)
-    assert [plan.value(MATRIX, "weight_decay", t) for t in (0, 9, 10, 99)] == [0.0, 0.0, 0.01, 0.01]
-    assert plan.value("token", "weight_decay", 0) == 0.01
-
-
-def test_an_absolute_policy_of_all_raises_nothing_that_is_zero() -> None:
-    rules = [{"where": "norm", "lr": 0}]
-    plan = planned(*rules, horizon={"steps": 100}, schedule={"lr": "hold(at=1e-3)"})
-    assert plan.value("blocks.0.norm.weight", "lr", 50) == 0.0
-    assert plan.value(MATRIX, "lr", 50) == 1e-3
-
-
-def test_any_number_can_have_a_policy() -> None:
-    document = {
-        "optplan": 1,
-        "optimizer": {"type": "adamw", "lr": 0.01},
-        "optimizers": {"hidden": {"type": "sgd", "lr": 0.1, "momentum": 0.8}},
-        "rules": [{"where": "linear", "use": "hidden"}],
-        "horizon": {"steps": 100},
-        "schedule": {
-            "weight_decay": "cosine(to=2x)",
-            "momentum": "linear(to=0.5x)",
-            "betas[0]": "linear(to=0.5x)",
-            "betas[1]": "hold(at=0.99)",
-        },
-    }
-    plan = optplan.plan(document, net())
-    assert plan.value(MATRIX, "momentum", 50) == pytest.approx(0.8 * 0.75)
-    assert plan.value("token", "betas[0]", 50) == pytest.approx(0.9 * 0.75)
-    assert plan.value("token", "betas[1]", 50) == 0.99
-    assert plan.value("token", "weight_decay", 25) == pytest.approx(0.01 * (2 - (1 + cos(pi / 4)) / 2), rel=1e-14)
-    assert "momentum" not in plan.parameter("token").schedule
-    assert "betas[0]" not in plan.parameter(MATRIX).schedule
-    assert plan.parameter("token").settings["betas"] == (0.9, 0.999)
-
-
-REACHED: list[tuple[dict[str, str], list[tuple[str, str]]]] = [
-    ({"betas[0]": "linear(to=2x)"}, [("OP305", "error")]),
-    ({"betas[0]": "step(every=10, gamma=1.1)"}, [("OP305", "error")]),
-    ({"betas[0]": "step(every=100, gamma=1.1)"}, []),
-    ({"lr": "step(every=1, gamma=1e200)"}, [("OP305", "error")]),
-    ({"eps": "hold(at=-0.5 + 1)"}, []),
-    # a rate of 0 is no fault, where a policy begins or ends there
-    ({"lr": "warmup(10) -> cosine()"}, []),
-    ({"lr": "cosine(to=1e-1)"}, [("OP405", "warning")]),
-    ({"lr": "cosine(to=1e-3)"}, []),
-    ({"lr": "hold(10, at=0x) -> cosine()"}, [("OP405", "warning")]),
-]
-
-
-@pytest.mark.parametrize(("schedule", "expected"), REACHED, ids=[str(each[0]) for each in REACHED])
-def test_what_a_policy_reaches(schedule: dict[str, str], expected: list[tuple[str, str]]) -> None:
-    assert told(horizon={"steps": 100}, schedule=schedule) == expected
-
-
-def test_a_floor_above_one_groups_peak_names_that_group() -> None:
-    plan = planned(
-        {"where": "head", "lr": 1e-6}, horizon={"steps": 100}, schedule={"lr": "warmup(10) -> cosine(to=1e-5)"}
-    )
-    (found,) = plan.diagnostics
-    assert found.code == "OP405"
-    assert "head.weight" in found.message
-    assert plan.value("head.weight", "lr", 100) == 1e-5
 
 
 # Options of one framework

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optplan import config
@@ -82,6 +83,11 @@ NO_LENGTHS: list[Three] = [
 @pytest.mark.parametrize("given", NO_LENGTHS)
 def test_what_is_no_length(given: Three) -> None:
     assert resolved((NO, NO, NO), given) == (Horizon(), ["OP104"])
+
+
+def test_integers_of_other_libraries_count() -> None:
+    given = (np.int64(100), NO, np.int32(4))
+    assert resolved((NO, NO, NO), given) == (Horizon(100, 25, 4), [])
 
 
 EXACT: list[tuple[Three, tuple[Fraction, Fraction, Fraction]]] = [

@@ -159,6 +159,22 @@ def test_odd_characters_stand_for_themselves(text: str) -> None:
     assert matches((One(),) * len(text), text)
 
 
+@given(low=st.integers(0, 1200), more=st.integers(0, 1200), text=st.text("0123456789", max_size=4))
+def test_a_range_beside_others_has_the_numbers_between_its_ends(low: int, more: int, text: str) -> None:
+    high = low + more
+    for number in (low - 1, low, (low + high) // 2, high, high + 1):
+        assert matches(("b", Range(low, high)), f"b{number}") == (low <= number <= high)
+    inside = bool(text) and text == str(int(text)) and low <= int(text) <= high
+    assert matches((Range(low, high), "b"), f"{text}b") == inside
+
+
+def test_a_wide_range_costs_no_more_than_a_narrow_one() -> None:
+    start = time.perf_counter()
+    assert matches((Range(0, 1), Range(0, 999_999_999)), "1123456789")
+    assert not matches(("b", Range(1, 999_999_998), Any()), "b0")
+    assert time.perf_counter() - start < 1
+
+
 def test_a_number_is_its_decimal_digits() -> None:
     assert [
         matches((Range(0, 12),), text) for text in ("0", "12", "13", "01", "1.0", "-1", "\uff11", "", "9" * 5000)

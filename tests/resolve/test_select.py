@@ -97,3 +97,17 @@ def test_sixty_rules_and_more_are_told_apart() -> None:
     for bound in range(37, 150):
         expected *= bound
     assert plan.parameter("blocks.0.linear.weight").settings["lr"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("of", ["{0} or {0}", "{0} and {0}", "not (not {0} or not {0})"])
+def test_sets_of_sets_cost_what_is_written(of: str) -> None:
+    """Written out, the first of them would be longer than any memory holds."""
+    sets = {f"s{level}": of.format(f"s{level + 1}") for level in range(20)}
+    config = {
+        "optplan": 1,
+        "optimizer": {"type": "sgd", "lr": 0.1},
+        "sets": {**sets, "s20": "norm"},
+        "rules": [{"where": "s0", "lr": 0.2}],
+    }
+    groups = optplan.plan(config, net()).groups
+    assert [sorted(group.parameters) for group in groups if group.settings["lr"] == 0.2] == [sorted(NORMS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -107,3 +108,14 @@ def test_the_callers_numbers_go_into_what_is_made_of_them() -> None:
     )
     assert optplan.plan(config, net()).parameter("token").settings["lr"] == 0.01
     assert optplan.plan(config, net(), let={"batch": 1024}).parameter("token").settings["lr"] == 0.02
+
+
+def test_a_number_of_another_library_is_a_number() -> None:
+    numpy = pytest.importorskip("numpy")
+    written = document(let={"a": 5}, rules=[{"where": "all", "lr": "a * base"}])
+    pairs: list[tuple[float, Any]] = [(0.5, numpy.float32(0.5)), (0.5, Fraction(1, 2)), (2, numpy.int64(2))]
+    for mine, other in pairs:
+        for source in (written, optplan.load(written)):
+            made = optplan.plan(source, net(), let={"a": other})
+            assert made == optplan.plan(source, net(), let={"a": mine})
+            assert type(made.parameter("token").settings["lr"]) is float

@@ -69,6 +69,9 @@ CONTRADICTIONS: list[tuple[list[dict[str, Any]], list[str]]] = [
     ([{"where": "embedding", "lr": 1}, {"where": "embed", "lr": 2}], []),
     ([{"where": "all", "lr": 1}, {"where": "linear", "lr": 2}], []),
     ([{"where": "embedding or linear", "lr": 1}, {"where": "linear", "lr": 2}], []),
+    # one that holds under both names together, and under none alone, speaks of the parameter
+    ([{"where": "embedding and linear", "lr": 1}, {"where": "linear", "lr": 2}], []),
+    ([{"where": "linear", "lr": 2}, {"where": "embedding and linear", "lr": 1}], []),
     # settled by a later rule
     ([{"where": "embedding", "lr": 1}, {"where": "linear", "lr": 2}, {"where": "tied", "lr": 3}], []),
     # elements, lists, optimizers, freezing, policies

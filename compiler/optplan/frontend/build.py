@@ -15,6 +15,7 @@ from optplan.diagnostics import suggestion
 from optplan.expression import Constant, Listing, Number
 from optplan.filter import And, Not, Or, SetName
 from optplan.frontend.filters import parse_filter
+from optplan.frontend.grammar import DEPTH
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 from optplan.frontend.patterns import parse_path
 from optplan.frontend.places import PLAIN
@@ -117,13 +118,23 @@ class _Builder:
         return found
 
     def _check_circles(self, sets: dict[str, Filter]) -> None:
-        """Report sets that are named by themselves, and leave them out with those that need them."""
+        """Report sets that are named by themselves or too deep, and leave out the first with those that need them."""
         uses = {name: {each.name for each in _set_names(node)} for name, node in sets.items()}
-        sound: set[str] = set()
-        while ready := {name for name in sets if name not in sound and uses[name] <= sound}:
-            sound |= ready
-        told: set[str] = set()
-        for name in [name for name in sets if name not in sound]:
+        levels: dict[str, int] = {}
+        for name in _settled(uses):
+            levels[name] = _levels(sets[name], levels)
+            if levels[name] > DEPTH:
+                place = next(each.span for each in _set_names(sets[name]))
+                message = f"sets of sets nested more than {DEPTH} deep"
+                self._collector.error("OP201", message, place, help="write out what is meant")
+                return
+        # Who is on a circle needs one who has not settled, and is needed by one.
+        users: dict[str, set[str]] = {name: set() for name in sets if name not in levels}
+        for name in users:
+            for used in uses[name] & users.keys():
+                users[used].add(name)
+        told = set(_settled(users))
+        for name in users:
             if name not in told and (circle := _circle(name, uses)):
                 told.update(circle)
                 place = next(each.span for each in _set_names(sets[name]) if each.name == circle[1])
@@ -132,7 +143,7 @@ class _Builder:
                     cure += f"; a path of that name is `path({name})`"
                 notes = [" needs ".join(f"`{each}`" for each in circle)]
                 self._collector.error("OP114", f"the set `{name}` is defined by itself", place, help=cure, notes=notes)
-        for name in [name for name in sets if name not in sound]:
+        for name in users:
             del sets[name]
 
     # Optimizers
@@ -316,15 +327,48 @@ def _set_names(node: Filter) -> Iterator[SetName]:
             yield node
 
 
+def _levels(node: Filter, of_sets: dict[str, int]) -> int:
+    """How deep a filter is nested, the sets that it names written out."""
+    match node:
+        case And(items) | Or(items):
+            return 1 + max(_levels(item, of_sets) for item in items)
+        case Not(item):
+            return 1 + _levels(item, of_sets)
+        case SetName(name):
+            return 1 + of_sets[name]
+    return 0
+
+
+def _settled(needs: dict[str, set[str]]) -> list[str]:
+    """The names that are on no circle and need none that is, nor one that is not there; each after those it needs."""
+    users: dict[str, list[str]] = {}
+    for name, needed in needs.items():
+        for each in needed:
+            users.setdefault(each, []).append(name)
+    open_needs = {name: len(needed) for name, needed in needs.items()}
+    settled = [name for name, count in open_needs.items() if not count]
+    for name in settled:
+        for user in users.get(name, ()):
+            open_needs[user] -= 1
+            if not open_needs[user]:
+                settled.append(user)
+    return settled
+
+
 def _circle(start: str, uses: dict[str, set[str]]) -> list[str]:
     """A shortest way from `start` back to itself, both ends included; empty if there is none."""
-    ways = [[start]]
-    seen: set[str] = set()
-    for way in ways:
-        for name in sorted(uses.get(way[-1], ())):
-            if name == start:
-                return [*way, name]
-            if name not in seen:
-                seen.add(name)
-                ways.append([*way, name])
-    return []
+    through: dict[str, str] = {}
+    reached = [start]
+    for name in reached:
+        for used in sorted(uses.get(name, ())):
+            if used not in through:
+                through[used] = name
+                reached.append(used)
+        if start in through:
+            break
+    else:
+        return []
+    circle = [start, through[start]]
+    while circle[-1] != start:
+        circle.append(through[circle[-1]])
+    return circle[::-1]

@@ -235,8 +235,11 @@ class _Checker:
             degrees = {self._degree(argument) for argument in value.arguments}
             if None in degrees:
                 return None
-            if degrees == {0} or (degrees == {1} and value.function in ("min", "max")):
-                return degrees.pop()
+            if degrees == {0}:
+                return 0
+            # Both kinds together are a floor or a ceiling: `max(0.01x, 1e-6)`.
+            if value.function in ("min", "max"):
+                return 1
             self._mixed(value, value.function)
             return None
         if not isinstance(value, Binary):

@@ -76,6 +76,11 @@ def resolve_horizon(
 ) -> Horizon:
     """The horizon of the file under the caller's values; what is invalid or disagrees is reported (OP407, OP104)."""
     given: dict[str, Any] = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    # An integer of another library, the length of an array say, is a number of updates as well.
+    given = {
+        name: value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
+        for name, value in given.items()
+    }
     for name, value in given.items():
         if value is not None and not _positive(value, whole=name != "epochs"):
             what = "a number above 0" if name == "epochs" else "a whole number above 0"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from optplan.filter import Among, Any, Choice, Index, One, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from optplan.filter import Part, Path
 
@@ -213,9 +213,20 @@ def _regex(part: Part) -> str:
         case Index():
             return "([0-9]+)"
         case Range(low, high):
-            return f"(?:{'|'.join(map(str, range(low, high + 1)))})"
+            return f"(?:{'|'.join(_numbers(low, high))})"
         case Among(ranges, negated):
             inside = "".join(re.escape(a) if a == b else f"{re.escape(a)}-{re.escape(b)}" for a, b in ranges)
             return f"[{'^' if negated else ''}{inside}]"
         case Choice(options):
             return f"(?:{'|'.join(''.join(map(_regex, option)) for option in options)})"
+
+
+def _numbers(low: int, high: int) -> Iterator[str]:
+    """Regular expressions of the whole numbers from `low` to `high`: a few a digit, however far apart they are."""
+    while low <= high:
+        # All numbers that begin with the same digits: 120 to 129 are `12[0-9]{1}`.
+        size, free = 1, 0
+        while low and not low % (size * 10) and low + size * 10 - 1 <= high:
+            size, free = size * 10, free + 1
+        yield f"{low // size}[0-9]{{{free}}}" if free else str(low)
+        low += size

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING
 
@@ -65,17 +66,24 @@ class Selection:
 
 
 def atoms(node: Filter, sets: Mapping[str, Filter]) -> Iterator[Atom]:
-    """The atoms of a filter, those of the sets that it names included, in the order in which they stand."""
-    match node:
-        case And(items) | Or(items):
-            for item in items:
-                yield from atoms(item, sets)
-        case Not(item):
-            yield from atoms(item, sets)
-        case SetName(name):
-            yield from atoms(sets[name], sets)
-        case _:
-            yield node
+    """The atoms of a filter, those of the sets that it names included, in the order in which they stand.
+
+    A set that is named several times gives its own once: sets of sets would double them at each level.
+    """
+    entered: set[str] = set()
+    ahead = [node]
+    while ahead:
+        match ahead.pop():
+            case And(items) | Or(items):
+                ahead += reversed(items)
+            case Not(item):
+                ahead.append(item)
+            case SetName(name):
+                if name not in entered:
+                    entered.add(name)
+                    ahead.append(sets[name])
+            case atom:
+                yield atom
 
 
 class Atoms:
@@ -83,6 +91,7 @@ class Atoms:
 
     def __init__(self, filters: Sequence[Filter], sets: Mapping[str, Filter]) -> None:
         self._sets = sets
+        self._of_sets: dict[str, Callable[[int], bool]] = {}
         self.numbers: dict[Atom, int] = {}
         for node in filters:
             for atom in atoms(node, sets):
@@ -101,7 +110,11 @@ class Atoms:
                 test = self.test(item)
                 return lambda mask: not test(mask)
             case SetName(name):
-                return self.test(self._sets[name])
+                known = self._of_sets.get(name)
+                if known is None:
+                    # Asked once for each mask, however many filters and sets name it.
+                    known = self._of_sets[name] = cache(self.test(self._sets[name]))
+                return known
             case _:
                 bit = 1 << self.numbers[node]
                 return lambda mask: bool(mask & bit)

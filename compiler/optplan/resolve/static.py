@@ -7,6 +7,7 @@ the cascade.
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from sys import float_info
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,11 @@ def evaluate_names(
     """The numbers of `let`, the caller's first; a name that the file does not have is reported (OP302)."""
     numbers: dict[str, int | float] = {}
     for name, value in (given or {}).items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= float_info.max:
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= float_info.max:
             collector.error("OP104", f"`{name}` of `let` must be a finite number")
         else:
-            numbers[name] = value
+            # One of another library, numpy's say, becomes Python's own.
+            numbers[name] = int(value) if isinstance(value, Integral) else float(value)
         if name not in config.let:
             cure = suggestion(name, config.let, "the file's `let` gives each name a number first")
             collector.error("OP302", f"the file has no `let` named `{name}`", help=cure)
