@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike, fspath
+from os.path import exists
 from typing import TYPE_CHECKING, Any
 
 from optplan.catalog import catalog
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from optplan.binding import Plan
     from optplan.resolve.network import Network
     from optplan.source import Source
+    from optplan.targets.torch.compiled import Compiled
 
 Document = str | PathLike[str] | Mapping[Any, Any]
 """A path, or a mapping (an OmegaConf node too)."""
@@ -61,14 +63,30 @@ def read(
     """
     from optplan.frontend.document import from_mapping  # noqa: PLC0415 - plans read from JSON need no front end
 
+    if isinstance(source, str) and ("\n" in source or "\r" in source) and not exists(source):
+        cure = "a text is read by `optplan.loads(text)`"
+        collector.error("OP001", "a text with line breaks is no path of a file", help=cure)
+        return None
     if isinstance(source, (str, PathLike)):
         return _read(fspath(source), collector, overrides, let, horizon)
+    if not isinstance(source, Mapping):
+        collector.error("OP103", f"a `{type(source).__name__}` is no document", help=_cure(source))
+        return None
     try:
         return _read(from_mapping(source), collector, overrides, let, horizon)
     except ConfigError as fault:
         for each in fault.diagnostics:
             collector.add(each)
         return None
+
+
+def _cure(source: object) -> str:
+    """What to do where `source` was given for a document."""
+    from optplan.binding import target_of  # noqa: PLC0415 - only for a fault
+
+    if target_of(source) is not None:
+        return "the document comes first: `plan(config, model)`"
+    return "it is loaded already" if isinstance(source, Config) else "pass a path, a mapping or a Config"
 
 
 def _read(
@@ -82,7 +100,7 @@ def _read(
     from optplan.frontend.compose import compose  # noqa: PLC0415 - as above
     from optplan.resolve.static import check_static  # noqa: PLC0415 - as above
 
-    composed = compose(root, list(overrides), collector)
+    composed = compose(root, overrides, collector)
     if composed is None:
         return None
     config = build(composed, catalog(), collector)
@@ -136,19 +154,22 @@ def plan(
 
     `config` is a Config, a path or a mapping; `network` a `torch.nn.Module`, a `mindspore.nn.Cell` or a Network.
     `steps`, `epochs` and `steps_per_epoch` replace the file's horizon key by key, `let` its named numbers.
-    ConfigError with every fault; warnings are in `plan.diagnostics`.
+    ConfigError with every fault; warnings are in `plan.diagnostics`, and logged.
     """
     view = globals()["network"](network)
-    return _plan(config, view, overrides, let, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    made = planned(config, view, overrides, let, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    _log(made)
+    return made
 
 
-def _plan(
+def planned(
     config: Config | Document,
     view: Network,
     overrides: Iterable[str],
     let: Mapping[str, int | float] | None,
     **given: Any,
 ) -> Plan:
+    """What `plan` does with a Network, without a word in the log."""
     from optplan.binding import Plan  # noqa: PLC0415 - `check` without a network needs none of it
     from optplan.resolve.groups import make_plan  # noqa: PLC0415 - as above
     from optplan.resolve.horizon import resolve_horizon  # noqa: PLC0415 - as above
@@ -184,7 +205,7 @@ def compile(  # noqa: A001 - the verb of a compiler
     steps_per_epoch: int | None = None,
     let: Mapping[str, int | float] | None = None,
     overrides: Iterable[str] = (),
-) -> Any:
+) -> Compiled:
     """`plan(config, network, ...).bind(network)`, with one look at the network."""
     from optplan.binding import no_target, target_of  # noqa: PLC0415 - as above
 
@@ -194,8 +215,20 @@ def compile(  # noqa: A001 - the verb of a compiler
 
         seen = view(network)
         given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
-        return bind(_plan(config, seen.network, overrides, let, **given), network, seen)
+        made = planned(config, seen.network, overrides, let, **given)
+        _log(made)
+        return bind(made, network, seen)
     raise no_target(network)
+
+
+def _log(made: Plan) -> None:
+    """Say what a plan's warnings are, where whoever runs the program sees it: a typo must not pass in silence."""
+    if made.diagnostics:
+        from logging import getLogger  # noqa: PLC0415 - few plans have any
+
+        for each in made.diagnostics:
+            if each.severity == "warning":
+                getLogger("optplan").warning("%s", each)
 
 
 __all__ = ["Config", "compile", "load", "loads", "network", "plan", "read"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.plan import Plan as PlanData
+
+if TYPE_CHECKING:
+    from optplan.targets.torch.compiled import Compiled
 
 __all__ = ["Plan", "no_target", "target_of"]
 
@@ -13,7 +16,7 @@ __all__ = ["Plan", "no_target", "target_of"]
 class Plan(PlanData):
     """A plan that can be shown and bound; see `optplan.resolve.plan` for what it holds."""
 
-    def bind(self, model: Any) -> Any:
+    def bind(self, model: Any) -> Compiled:
         """The native objects of this plan for `model` as it is now, after checking names and shapes (`Compiled`).
 
         Rules with `freeze` switch gradients here.  ConfigError (OP502, OP503) where the model is not the one that the

@@ -223,7 +223,7 @@ def _made(file: str, network: Any, arguments: argparse.Namespace) -> tuple[PlanD
     if network is None or config is None or collector.failed:
         return None, collector.diagnostics
     try:
-        plan = api.plan(config, network, let=let, **horizon)
+        plan = api.planned(config, network, (), let, **horizon)
         told = plan.diagnostics
     except ConfigError as fault:
         plan, told = None, fault.diagnostics

@@ -31,6 +31,11 @@ FORMULAS: list[tuple[str, dict[str, int], Callable[[int], float]]] = [
     ("hold(at=0.1x)", {}, lambda _: 5e-5),
     ("hold(at=1e-6)", {}, lambda _: 1e-6),
     ("warmup(100) -> hold()", {}, lambda t: 5e-4 * min(t / 100, 1)),
+    # a phase of no updates is at its end at once
+    ("warmup(0) -> hold()", {}, lambda _: 5e-4),
+    ("warmup(0) -> cosine()", RUN, lambda t: 5e-4 * (1 + cos(pi * t / 1000)) / 2),
+    ("cosine(0, to=0.5x) -> hold()", {}, lambda _: 2.5e-4),
+    ("hold(0, at=0x) -> hold(at=1x)", {}, lambda _: 5e-4),
     ("warmup(100, start=1) -> hold()", {}, lambda t: 5e-4 * min((t + 1) / 100, 1)),
     ("warmup(101, start=1) -> hold()", {}, lambda t: 5e-4 * min((t + 1) / 101, 1)),
     ("warmup(2.5) -> hold()", {}, lambda t: 5e-4 * min(t / 2.5, 1)),

@@ -17,10 +17,11 @@ EPOCHS: dict[str, Any] = {"epochs": 90, "steps_per_epoch": 10}
 
 FAULTS: list[tuple[str, dict[str, Any], list[Fault]]] = [
     # durations
-    ("warmup(0) -> hold()", {}, [("OP403", "error", "0")]),
     ("warmup(-5) -> hold()", {}, [("OP403", "error", "-5")]),
-    ("warmup(5 - 5) -> hold()", {}, [("OP403", "error", "5 - 5")]),
-    ("warmup(w) -> hold()", {"let": {"w": 0}}, [("OP403", "error", "w")]),
+    ("warmup(4 - 5) -> hold()", {}, [("OP403", "error", "4 - 5")]),
+    ("warmup(w) -> hold()", {"let": {"w": -1}}, [("OP403", "error", "w")]),
+    ("warmup(0.1) -> hold()", {}, [("OP403", "warning", "0.1")]),
+    ("step(every=0, gamma=0.1)", {}, [("OP403", "error", "0")]),
     ("warmup(1 / 0) -> hold()", {}, [("OP303", "error", "1 / 0")]),
     ("warmup(1 / (3 - 3)) -> hold()", {}, [("OP303", "error", "1 / (3 - 3)")]),
     ("warmup(1e200 * 1e200) -> hold()", {}, [("OP403", "error", "1e200 * 1e200")]),

@@ -51,7 +51,7 @@ TABLE: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"schedule": {"lr": "cosine()"}, "horizon": {"steps": 100}}, []),
     ({"horizon": {"steps": 100, "epochs": 3, "steps_per_epoch": 7}}, [("OP407", "error")]),
     ({"schedule": {"lr": "warmup(200) -> hold()"}, "horizon": {"steps": 100}}, [("OP404", "error")]),
-    ({"schedule": {"lr": "warmup(0) -> hold()"}}, [("OP403", "error")]),
+    ({"schedule": {"lr": "warmup(-1) -> hold()"}}, [("OP403", "error")]),
     (
         {"rules": [RULE | {"schedule": {"lr": "hold(200, at=0x) -> base"}}], "horizon": {"steps": 9}},
         [("OP404", "error")],
@@ -62,7 +62,7 @@ TABLE: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
         {
             "let": {"a": 2},
             "rules": [RULE | {"lr": "1 / 0", "momentum": 1}],
-            "schedule": {"lr": "warmup(a - 2) -> hold()"},
+            "schedule": {"lr": "warmup(a - 3) -> hold()"},
         },
         [("OP303", "error"), ("OP113", "error"), ("OP403", "error")],
     ),

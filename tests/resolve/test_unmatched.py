@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 import optplan
 from optplan import ConfigError, Diagnostic
@@ -62,3 +63,25 @@ def test_an_entry_of_layers() -> None:
     said, text = found("norm", more="layers: [token, block, '**']\n")
     assert (said.code, said.severity, text) == ("OP208", "error", "block")
     assert said.help == "did you mean `blocks`?"
+
+
+WORDS = [
+    # a bare word that is nearly a predicate or a set, beside one that holds: told as an error, with the word
+    ("nrom or bias", {}, "error", "did you mean `norm`?"),
+    ("not nrom", {}, "error", "did you mean `norm`?"),
+    ("no_deacy or bias", {"no_decay": "norm"}, "error", "did you mean `no_decay`?"),
+    # a path that only this network lacks: a file may serve several networks
+    ("unrelated or bias", {}, "warning", "at the root there are "),
+]
+
+
+@pytest.mark.parametrize(("where", "sets", "severity", "cure"), WORDS)
+def test_a_word_that_holds_nowhere_is_told(where: str, sets: dict[str, str], severity: str, cure: str) -> None:
+    network = nn.ModuleDict({"stem": nn.Linear(2, 2), "after": nn.LayerNorm(2)})
+    document = {"optplan": 1, "optimizer": {"type": "sgd"}, "sets": sets, "rules": [{"where": where, "lr": 0.1}]}
+    try:
+        told = optplan.plan(document, network).diagnostics
+    except optplan.ConfigError as error:
+        told = error.diagnostics
+    assert [(each.code, each.severity) for each in told] == [("OP203", severity)]
+    assert (told[0].help or "").startswith(cure)

@@ -172,3 +172,35 @@ def test_what_is_no_network_is_refused() -> None:
         with pytest.raises(ConfigError) as caught:
             plan.bind(thing)
         assert caught.value.diagnostics[0].code == "OP503"
+
+
+def test_warnings_are_logged_and_counted_in_the_table(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2)})
+    document = {"optplan": 1, "optimizer": {"type": "sgd"}, "rules": [{"where": "bias or elsewhere", "lr": 0.1}]}
+    with caplog.at_level("WARNING", logger="optplan"):
+        plan = optplan.plan(document, model)
+        optplan.compile(document, model)
+    assert [record.name for record in caplog.records] == ["optplan", "optplan"]
+    assert all("`elsewhere` matches no parameter" in record.getMessage() for record in caplog.records)
+    assert "1 warning" in repr(plan)
+
+
+def test_a_group_is_shown_as_a_table() -> None:
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2)})
+    (group,) = optplan.plan({"optplan": 1, "optimizer": {"type": "sgd", "lr": 0.5}}, model).groups
+    lines = repr(group).splitlines()
+    assert lines[0] == "group default"
+    assert lines[1].split() == ["optimizer", "sgd"]
+    assert lines[2].split() == ["lr", "0.5"]
+    assert lines[-1].split() == ["parameters", "2,", "6", "elements:", "stem.weight,", "stem.bias"]
+    assert group._repr_html_().startswith("<pre>group default")
+
+
+def test_a_class_of_torch_has_its_public_name_too() -> None:
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2), "after": nn.LayerNorm(2)})
+    rule = {"where": "type(torch.nn.Linear)", "lr": 0.1}
+    plan = optplan.plan({"optplan": 1, "optimizer": {"type": "sgd"}, "rules": [rule]}, model)
+    assert [group.parameters for group in plan.groups] == [
+        ("stem.weight", "stem.bias"),
+        ("after.weight", "after.bias"),
+    ]

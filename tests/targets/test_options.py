@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import optplan
+from optplan.targets.torch.optimizer import MultiOptimizer
 from tests.targets.cases import SCHEDULE, UPDATES, factor
 from tests.targets.networks import Pictures, advance, document, same_weights, seeded, train
 
@@ -135,6 +136,7 @@ def test_an_option_at_the_top_goes_to_each_optimizer_that_has_it() -> None:
         "muon": None,
         "nadam": None,
     }
+    assert isinstance(compiled.optimizer, MultiOptimizer)
     assert compiled.optimizer.members["adamw"].defaults["fused"] is True
 
 

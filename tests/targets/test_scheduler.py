@@ -195,4 +195,5 @@ def test_an_absolute_value_is_the_same_for_all_groups() -> None:
         progress = min(t / 10, 1.0)
         expected = [own + (1e-3 - own) * progress for own in (0.1, 0.1 * 0.1)]
         assert [group["lr"] for group in compiled.optimizer.param_groups] == pytest.approx(expected, rel=1e-12)
+        assert compiled.scheduler is not None
         compiled.scheduler.step()

@@ -125,6 +125,7 @@ def test_a_checkpoint_in_the_other_order_changes_nothing(name: str, tmp_path: Pa
     loaded = through_a_file(compiled, tmp_path / "half.pt")
     theirs = deepcopy(mine)
     fresh = optplan.compile(SEVERAL[name][1], theirs, steps=UPDATES)
+    assert fresh.scheduler is not None
     fresh.scheduler.load_state_dict(loaded["scheduler"])
     fresh.optimizer.load_state_dict(loaded["optimizer"])
     assert fresh.settings() == compiled.settings()
@@ -372,6 +373,7 @@ def test_a_fused_member_takes_scaled_gradients_as_the_others_do() -> None:
         scaler.scale(loss_of(mine, t)).backward()  # type: ignore[no-untyped-call]  # torch's own
         scaler.step(compiled.optimizer)
         scaler.update()
+        assert compiled.scheduler is not None
         compiled.scheduler.step()
     train(theirs, other, range(3))
     assert same_weights(mine, theirs)

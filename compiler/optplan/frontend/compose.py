@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Collector, suggestion
 from optplan.frontend.document import Entry, Mapping, Node, Scalar, Sequence, read, read_file, read_value, refuse
+from optplan.frontend.findings import check_version
 from optplan.source import Source, Span, Text
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Composed:
 
 def compose(
     root: Source | str | os.PathLike[str],
-    overrides: Iterable[str],
+    overrides: str | Iterable[str],
     collector: Collector,
     *,
     directory: str | os.PathLike[str] | None = None,
@@ -80,8 +81,12 @@ def compose(
     merged = composer.take(source, home, (place,) if place else ())
     if merged is None or composer.failed:
         return None
-    for text in overrides:
-        merged = _override(merged, Source("--set", text), collector)
+    for text in (overrides,) if isinstance(overrides, str) else overrides:
+        if isinstance(text, str):
+            merged = _override(merged, Source("--set", text), collector)
+        else:
+            message = f"an override is a text, not a `{type(text).__name__}`"
+            collector.error("OP111", message, help=_OVERRIDE_CURE)
     return Composed(merged, tuple(composer.sources))
 
 
@@ -111,6 +116,10 @@ class _Composer:
                 self.collector.error("OP103", f"a document is a mapping, not a {kind}", node.span, help=cure)
             return None
         self.check_names(node)
+        version = node.get("optplan")
+        if len(self.sources) > 1 and version is not None and isinstance(version.value, Scalar):
+            # The first file's version, which lies over it, is checked with the rest of the document.
+            check_version(version.value.value, version.value.span, self.collector)
         merged: Mapping | None = None
         for item in self.extended(node):
             below = self.follow(item, source, home, chain)
@@ -241,6 +250,7 @@ def _with(mapping: Mapping, entry: Entry) -> Mapping:
 
 # Overrides
 
+_OVERRIDE_CURE = "write `key=value`, as in `optimizer.lr=3e-4`"
 _STEP = re.compile(r"([A-Za-z_][\w-]*|[0-9]+)(?:\[([0-9]+)\])?", re.ASCII)
 
 
@@ -267,7 +277,7 @@ class _FaultError(Exception):
 def _override(root: Mapping, source: Source, collector: Collector) -> Mapping:
     """`root` with the one value that the override in `source` sets."""
     path, equals, rest = source.text.partition("=")
-    cure = "write `key=value`, as in `optimizer.lr=3e-4`"
+    cure = _OVERRIDE_CURE
     if not equals:
         whole = Span(source, 0, len(source.text))
         collector.error("OP111", "an override without `=`", whole, help=cure)
@@ -291,8 +301,11 @@ def _override(root: Mapping, source: Source, collector: Collector) -> Mapping:
         at += len(part) + 1
     first = steps[0]
     if first.name not in TOP_KEYS:
-        extends = "put `extends` in the file" if first.name == "extends" else suggestion(first.name, TOP_KEYS)
-        collector.error("OP111", f"a document has no `{first.span.text}` to set", first.span, help=extends)
+        otherwise = "settings of the main optimizer begin with `optimizer.`, such as `optimizer.lr`"
+        cure = suggestion(first.name, TOP_KEYS, otherwise) or cure
+        if first.name == "extends":
+            cure = "put `extends` in the file"
+        collector.error("OP111", f"a document has no `{first.span.text}` to set", first.span, help=cure)
         return root
     value = read_value(source, len(source.text) - len(rest.lstrip()), collector)
     if value is None:

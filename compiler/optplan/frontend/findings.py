@@ -31,6 +31,25 @@ _REQUIRED = {
     "type": "say which optimizer it is, such as `type: adamw`",
 }
 
+# What other programs call a key; one that the place does not have is no candidate.
+_ELSEWHERE = {
+    "wd": "weight_decay",
+    "decay": "weight_decay",
+    "l2": "weight_decay",
+    "learning_rate": "lr",
+    "lr_rate": "lr",
+    "eta": "lr",
+}
+_ELSEWHERE_IN_A_RULE = {
+    "params": "where",
+    "filter": "where",
+    "match": "where",
+    "type": "use",
+    "optimizer": "use",
+}
+# Factors of the learning rate: in a rule they are ratios.
+_FACTORS = frozenset({"lr_mult", "lr_scale"})
+
 _OTHER_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 _TYPES = {
@@ -102,7 +121,7 @@ class Findings:
                 elements = [key for key in settings if key.startswith(f"{name}[")]
                 only = f"schedule one element: `{'` or `'.join(elements)}`" if elements else "only numbers can change"
                 return "OP406", f"`{name}` cannot have a policy", only
-            return "OP101", f"no optimizer has a setting `{name}`", suggestion(name, known)
+            return "OP101", f"no optimizer has a setting `{name}`", _meant(name, path, known)
         if path and path[-1] in self._catalog.options:
             target = str(path[-1])
             if name in self._catalog.options[target]:
@@ -110,14 +129,31 @@ class Findings:
                 return "OP115", f"`{owner}` has no option `{name}`", f"these have: {_listed(having)}"
             return "OP101", f"unknown option `{name}` of {target}", suggestion(name, self._catalog.options[target])
         if owner is not None:
-            cure = suggestion(name, known)
+            cure = self._as_option(name, path, owner) or _meant(name, path, known)
             if name in settings:
                 having = self._catalog.optimizers_with(name)
                 return "OP113", f"`{owner}` has no setting `{name}`", cure or f"these have: {_listed(having)}"
             return "OP101", f"`{owner}` has no setting `{name}`", cure or f"its settings are {_listed(known[1:])}"
         where = {"rules": " of a rule", "horizon": " of `horizon`"}.get(str(path[0]) if path else "", "")
         otherwise = None if len(known) > 20 else f"the keys are {_listed(known)}"
-        return "OP101", f"unknown key `{name}`{where}", suggestion(name, known, otherwise)
+        cure = self._elsewhere(name, path) or _meant(name, path, known, otherwise)
+        return "OP101", f"unknown key `{name}`{where}", cure
+
+    def _elsewhere(self, name: str, path: Path) -> str | None:
+        """How to write what has another form here, at the top or in a rule."""
+        if name in _FACTORS and _is_rule(path):
+            node = self._nodes.get((*path, name))
+            number = isinstance(node, Scalar) and type(node.value) in (int, float)
+            return f"write `lr: {node.text.value if isinstance(node, Scalar) and number else '0.1'}x`"
+        return self._as_option(name, path, None) if not path or _is_rule(path) else None
+
+    def _as_option(self, name: str, path: Path, owner: str | None) -> str | None:
+        """How to write an option of torch that stands where settings do; None where `owner` has no such option."""
+        having = self._catalog.optimizers_with_option("torch", name)
+        if not having or (owner is not None and owner not in having):
+            return None
+        node = self._nodes.get((*path, name))
+        return f"write `torch: {{{name}: {node.text.value if isinstance(node, Scalar) else '...'}}}`"
 
     def _optimizer_at(self, path: Path) -> str | None:
         """The type of the optimizer that `path` is in, None where it is in none."""
@@ -133,7 +169,7 @@ class Findings:
             below = (*path, name)
             if name in _given(error) or below in self._checked.faulty:
                 continue
-            if any(name in nearest(other, known) for other in unknown):
+            if any(name in _candidates(other, path, known) for other in unknown):
                 # `optimzer` has a message of its own, which says what it was meant to be
                 continue
             if not path:
@@ -162,10 +198,7 @@ class Findings:
         value, key = error.instance, path[-1] if path else ""
         span = self._span(path)
         if path == ("optplan",):
-            if isinstance(value, int) and not isinstance(value, bool):
-                message = f"this release reads version 1 of the language, not {value}"
-                self._collector.error("OP106", message, span, help="a newer release may read it")
-            else:
+            if not check_version(value, span, self._collector):
                 self._collector.error(
                     "OP103", "`optplan` is the version of the language, the number 1", span, help="`optplan: 1`"
                 )
@@ -175,9 +208,8 @@ class Findings:
             message = (
                 f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
             )
-            self._collector.error(
-                "OP105", message, span, help=suggestion(str(value), known, f"there are {_listed(known)}")
-            )
+            cure = _as_type(str(value), known) or f"there are {_listed(known)}"
+            self._collector.error("OP105", message, span, help=cure)
             return
         allowed: list[Any] = list(_schema(error).get("enum", ()))
         words = [word for word in allowed if word is not None]
@@ -248,6 +280,46 @@ class Findings:
             return setting.expects if setting is not None else None
         shapes = self._catalog.all_settings.get(key, ())
         return shapes[0].expects if shapes else None
+
+
+def check_version(value: object, span: Span, collector: Collector) -> bool:
+    """Report a version of the language that this release does not read (OP106); whether that was the fault."""
+    if not isinstance(value, int) or isinstance(value, bool) or value == 1:
+        return False
+    message = f"this release reads version 1 of the language, not {value}"
+    collector.error("OP106", message, span, help="a newer release may read it")
+    return True
+
+
+def _is_rule(path: Path) -> bool:
+    return len(path) == 2 and path[0] == "rules"
+
+
+def _as_type(word: str, known: list[str]) -> str | None:
+    """The help for an unknown optimizer, which may be the name of a class: `torch.optim.AdamW`."""
+    last = word.rpartition(".")[2]
+    same = [name for name in known if _folded(name) == _folded(last)]
+    return suggestion(same[0] if same else last, known)
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _candidates(name: str, path: Path, known: list[str] | dict[str, Any]) -> list[str]:
+    """The keys among `known` that `name` was probably meant to be."""
+    other = _ELSEWHERE_IN_A_RULE.get(name) if _is_rule(path) else None
+    other = other or _ELSEWHERE.get(name)
+    if other in known:
+        return [other]
+    # Any short word is near a setting of one letter.
+    return nearest(name, [key for key in known if len(key) > 1 or key == name.lower()])
+
+
+def _meant(name: str, path: Path, known: list[str], otherwise: str | None = None) -> str | None:
+    """The help for an unknown key."""
+    close = _candidates(name, path, known)
+    return f"did you mean {' or '.join(f'`{key}`' for key in close)}?" if close else otherwise
 
 
 def _schema(error: ValidationError) -> dict[str, Any]:

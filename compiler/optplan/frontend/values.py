@@ -238,6 +238,8 @@ def _name_fault(name: str, scope: Scope) -> tuple[str, str, str | None] | None:
         if name in _OWN:
             return "OP302", f"`{name}` is a parameter's own, and has no value here", "a rule's setting may use it"
         otherwise = "define it under `let`"
+        if scope.base:
+            otherwise = "what stood before is `base`, ten times that `10x`; other names are defined under `let`"
         return "OP302", f"unknown name `{shown(name)}`", suggestion(name, [*scope.known, *FUNCTIONS], otherwise)
     if name == "shape":
         return scope.code, "`shape` has several sizes", "write `shape[0]` for the first of them"

@@ -124,10 +124,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "horizon: {steps: 1000}\nschedule: {lr: cosin(to=0x)}",
     ),
     "OP403": Explanation(
-        "A duration is a number of updates above 0, or one with a unit: `500`, `10k`, `5 epochs`, `10%`, and what "
-        "can be computed from these. This one is none, or comes to nothing. A ratio such as `0.1x` is a value and "
+        "A duration is a number of updates, 0 or more, or one with a unit: `500`, `10k`, `5 epochs`, `10%`, and what "
+        "can be computed from these. This one is none, or below 0. A ratio such as `0.1x` is a value and "
         "goes by a name: `to=0.1x`.",
-        "horizon: {steps: 1000}\nschedule: {lr: warmup(0) -> cosine()}",
+        "horizon: {steps: 1000}\nschedule: {lr: warmup(-5) -> cosine()}",
     ),
     "OP404": Explanation(
         "The phases do not add up to the run: together they are longer than the horizon, or two leave out their "

@@ -282,6 +282,8 @@ def _outside(plan: Plan, trained: int) -> list[Remark]:
     for topic, value in (("clip", plan.clip), ("loss scale", plan.loss_scale)):
         if value is not None:
             remarks.append(Remark(topic, "", str(value)))
+    if plan.diagnostics:
+        remarks.append(Remark(counted(len(plan.diagnostics), "warning"), "", "`plan.diagnostics` has them"))
     return remarks
 
 

@@ -58,8 +58,10 @@ class Clock:
 
     @property
     def key(self) -> str:
-        """The key of the horizon that says how many the run has."""
-        return "epochs" if self.per_epoch else "steps"
+        """The key of the horizon that is missing to know how many the run has."""
+        if self.per_epoch:
+            return "epochs"
+        return "steps" if self.horizon.epochs is None else "steps_per_epoch"
 
     @property
     def noun(self) -> str:

@@ -7,8 +7,11 @@ Everything is exact: a duration of 7 % of 100 updates is 7.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
+from sys import float_info
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from optplan.diagnostics import Collector
 
 Amount = int | float
+
+# The largest double: a run of more updates cannot be put on a curve.
+_MOST = int(float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +82,23 @@ def resolve_horizon(
 ) -> Horizon:
     """The horizon of the file under the caller's values; what is invalid or disagrees is reported (OP407, OP104)."""
     given: dict[str, Any] = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
-    # An integer of another library, the length of an array say, is a number of updates as well.
-    given = {
-        name: value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
-        for name, value in given.items()
-    }
+    given = {name: _own(value, whole=name != "epochs") for name, value in given.items()}
     for name, value in given.items():
         if value is not None and not _positive(value, whole=name != "epochs"):
             what = "a number above 0" if name == "epochs" else "a whole number above 0"
-            collector.error("OP104", f"`{name}` must be {what}, not {value!r}")
+            collector.error("OP104", f"`{name}` must be {what}, not {_shown(value)}")
             return Horizon()
-    said = {name: getattr(written, name) if value is None else value for name, value in given.items()}
+    said = {
+        name: _own(getattr(written, name), whole=name != "epochs") if value is None else value
+        for name, value in given.items()
+    }
     if steps is not None and epochs is None:
         said["epochs"] = None
     total, rounds, length = (None if value is None else exact(value) for value in said.values())
+    if rounds is not None and length is not None and rounds * length > _MOST:
+        message = f"{said['epochs']} epochs of {said['steps_per_epoch']} updates are more updates than can be counted"
+        collector.error("OP407", message, written.span, help="give the run a shorter horizon")
+        return Horizon()
     if total is not None and rounds is not None and length is not None and total != rounds * length:
         collector.error(
             "OP407",
@@ -105,10 +114,33 @@ def resolve_horizon(
         rounds = total / length
     elif length is None and total is not None and rounds is not None:
         length = total / rounds
+        if length > _MOST:
+            message = f"{said['steps']} updates in {said['epochs']} epochs are more an epoch than can be counted"
+            collector.error("OP407", message, written.span, help="give the run a shorter horizon, or more epochs")
+            return Horizon()
     return Horizon(*(None if value is None else amount(value) for value in (total, rounds, length)))
+
+
+def _own(value: Any, *, whole: bool) -> Any:
+    """A number of another library, numpy's or the length of an array, as Python's own; anything else as it is."""
+    # Some libraries take their booleans for integers, and tell them by the dtype.
+    if isinstance(value, (int, float)) or str(getattr(value, "dtype", "")).endswith("bool"):
+        return value
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        # a tensor has `__index__` whether it is a whole number or not
+        return float(value) if isinstance(value, Real) and not whole else value
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # more digits than Python writes out
+        return "a number beyond every double"
 
 
 def _positive(value: object, *, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         return False
-    return 0 < value < float("inf")
+    return 0 < value <= _MOST

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from optplan.diagnostics import nearest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from optplan.resolve.network import Shape
 
 FORMAT = "optplan.plan/1"
+# how many names a group shows of its parameters
+_SHOWN = 3
 
 Setting = bool | int | float | str | None | tuple["Setting", ...]
 """The value of a hyper-parameter: a scalar, or a tuple of them."""
@@ -89,6 +92,18 @@ class Group:
     numel: int = 0
     origin: int = 0
 
+    def __repr__(self) -> str:
+        some = ", ".join(self.parameters[:_SHOWN]) + (", ..." if len(self.parameters) > _SHOWN else "")
+        rows = [("optimizer", self.optimizer), *((key, _shown(value)) for key, value in self.values)]
+        rows += [(f"schedule {key}", str(curve)) for key, curve in self.curves]
+        rows += [(f"{target}.{name}", _shown(value)) for target, each in self.options for name, value in each]
+        rows.append(("parameters", f"{len(self.parameters):,}, {self.numel:,} elements: {some}"))
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([f"group {self.name}", *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
     @property
     def settings(self) -> dict[str, Setting]:
         """Every hyper-parameter of the optimizer with this group's own value, before any schedule."""
@@ -121,6 +136,13 @@ class Group:
         own = self.own(key)
         curve = dict(self.curves).get(key)
         return own if curve is None else curve.value(t, own)
+
+
+def _shown(value: Setting) -> str:
+    """A setting as a file has it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from optplan.expression import Before, Listing, Name, PerEpoch, Phase, Then
+from optplan.expression import Before, Listing, Name, Number, PerEpoch, Phase, Then
 from optplan.resolve.curve import Epochs, Hold, Poly, Ramp, chain, end_of, moved
 from optplan.resolve.duration import LONGEST, SHORTEST, Clock, Counter, Faults, PolicyFaultError, shown
 from optplan.resolve.level import Level, as_level
@@ -157,7 +157,7 @@ class Resolver:
         match policy:
             case Phase():
                 argument = policy.argument("for")
-                return None if argument is None else self._span(argument, clock)
+                return None if argument is None else self._lasting(policy, argument, clock)
             case PerEpoch(item):
                 inner = self._length(item)
                 if inner is None:
@@ -303,6 +303,22 @@ class Resolver:
         return tuple(map(float, times))
 
     # Durations
+
+    def _lasting(self, phase: Phase, argument: Argument, clock: Clock) -> Fraction:
+        """How long a phase lasts; one of 0 governs no update, and is at its end at once."""
+        count = self._counter.count(argument.value, clock)
+        if count == 0:
+            return count
+        if count < 0:
+            self._faults.fault("OP403", f"a duration must not be below 0, and this is {shown(count)}", argument.value)
+        if phase.name == "warmup" and 0 < count < 1 and isinstance(argument.value, Number) and not clock.per_epoch:
+            self._faults.collector.warning(
+                "OP403",
+                f"a warm-up of {argument.value} updates is none",
+                argument.value.span,
+                help=f"a part of the horizon is written `{count * 100 if count * 100 % 1 else int(count * 100)}%`",
+            )
+        return self._span(argument, clock)
 
     def _span(self, argument: Argument, clock: Clock) -> Fraction:
         """A duration, above 0."""

@@ -37,6 +37,7 @@ _BIAS_RUNS = ("bias_ih_l", "bias_hh_l")
 _COMPARISONS: dict[str, Callable[[object, object], bool]] = {"<": lt, "<=": le, "==": eq, "!=": ne, ">=": ge, ">": gt}  # type: ignore[dict-item]  # numbers only
 # Atoms that hold or not whatever the name under which a tied parameter is looked at.
 _NAMELESS = frozenset({"frozen", "tied", "all"})
+PREDICATES = FAMILIES | INHERITED | _NAMELESS | {"depthwise", "bias", "scale"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from sys import float_info
 from typing import TYPE_CHECKING
 
-from optplan.diagnostics import suggestion
+from optplan.diagnostics import Collector, suggestion
 from optplan.expression import Constant, Listing
 from optplan.resolve.horizon import resolve_horizon
 from optplan.resolve.schedule import Resolver
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from optplan.catalog import Catalog, OptimizerType
     from optplan.config import Assignment, Config, Optimizer, Option, Rule, Scheduled
-    from optplan.diagnostics import Collector
     from optplan.expression import Value
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.plan import Setting
@@ -53,6 +52,7 @@ def check_static(config: Config, catalog: Catalog, collector: Collector) -> None
     if collector.failed:
         return
     horizon = resolve_horizon(config.horizon, collector)
+    faulty = collector.failed
     for optimizer in config.all_optimizers():
         _check_optimizer(optimizer, catalog.optimizers[optimizer.type], let, collector)
     types = list(dict.fromkeys(optimizer.type for optimizer in config.all_optimizers()))
@@ -60,7 +60,12 @@ def check_static(config: Config, catalog: Catalog, collector: Collector) -> None
     for rule in config.rules:
         _check_rule(rule, kinds, catalog, let, collector)
     _check_options(config.options, kinds, catalog, collector)
-    _check_schedules(config, kinds, catalog, horizon, let, collector)
+    found = Collector()
+    _check_schedules(config, kinds, catalog, horizon, let, found)
+    for each in found.diagnostics:
+        # Of a horizon that is reported, that it is missing too would be a second message for one fault.
+        if not (faulty and each.code == "OP408"):
+            collector.add(each)
 
 
 def _check_optimizer(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import nearest, suggestion
-from optplan.filter import And, Inside, Path, Predicate, TypeIs
+from optplan.filter import And, Inside, Path, Predicate, Regex, TypeIs
 from optplan.resolve.paths import Automaton, matches
+from optplan.resolve.select import PREDICATES
 from optplan.resolve.select import atoms as atoms_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from optplan.resolve.network import Network
     from optplan.resolve.paths import State
     from optplan.resolve.select import Atom, Atoms, Selection
+
+# how many names of a network a cure lists
+_NAMED = 6
 
 
 def explain_rule(
@@ -48,14 +52,18 @@ def explain_rule(
         message,
         culprit.span or rule.where_span or rule.span,
         label=f"0 of {total} parameters",
-        help=_cure(culprit, network) or "`optional: true` allows a rule to match nothing",
+        help=_cure(culprit, config, network) or "`optional: true` allows a rule to match nothing",
     )
 
 
 def explain_atoms(
     rule: Rule, config: Config, network: Network, atoms: Atoms, selection: Selection, collector: Collector
 ) -> None:
-    """Warn of names in a filter that hold for no parameter, though the rule as a whole matches some."""
+    """Tell of names in a filter that hold for no parameter, though the rule as a whole matches some.
+
+    A warning, since a file may serve networks that lack one of several names; an error where the name is nearly that
+    of a predicate or a set, for then `nrom or bias` would quietly mean `bias`.
+    """
     seen = 0
     for point in selection.points:
         seen |= point.mask
@@ -66,8 +74,8 @@ def explain_atoms(
                 f"`{atom}` matches no parameter",
                 atom.span or rule.where_span,
                 label=f"0 of {len(network)} parameters",
-                help=_cure(atom, network) or "`optional: true` allows a rule's names to match nothing",
-                severity="warning",
+                help=_cure(atom, config, network) or "`optional: true` allows a rule's names to match nothing",
+                severity="error" if isinstance(atom, Path) and _near_words(atom, config, network) else "warning",
             )
 
 
@@ -99,12 +107,30 @@ def _culprit(node: Filter, config: Config, atoms: Atoms, selection: Selection) -
     return inside[0] if len(inside) == 1 and not _count(inside[0], atoms, selection) else None
 
 
-def _cure(atom: Atom, network: Network) -> str | None:
+def _near_words(path: Path, config: Config, network: Network) -> list[str]:
+    """The predicates and sets that a bare word was probably meant to be; none where a name of the network is nearer."""
+    if path.form != "bare" or not path.anchored or len(path.segments) != 1:
+        return []
+    words = {*config.sets, *PREDICATES}
+    roots = {segment for parent, segment in zip(network.parents, network.segments, strict=True) if not parent}
+    roots |= {local for owner, local in zip(network.owners, network.locals, strict=True) if not owner}
+    near = nearest(path.text, sorted(words | roots))
+    return [word for word in near if word in words] if near and near[0] in words else []
+
+
+def _cure(atom: Atom, config: Config, network: Network) -> str | None:
     match atom:
-        case Path():
+        case Path(text):
+            if words := _near_words(atom, config, network):
+                return f"did you mean {' or '.join(f'`{word}`' for word in words)}?"
+            if text.startswith("*") and text.endswith("*") and text.strip(".*").isidentifier():
+                return f"a path matches whole segments; for a part of a name write `/{text.strip('.*')}/`"
             return path_cure(atom, network)
+        case Regex():
+            return "a regular expression is searched in the full name, such as `" + network.names[0] + "`"
         case TypeIs(names) | Inside(names):
-            known = {name.rpartition(".")[2] for kind in network.kinds for name in kind.classes}
+            dotted = "." in names[0]
+            known = {name if dotted else name.rpartition(".")[2] for kind in network.kinds for name in kind.classes}
             return suggestion(names[0], sorted(known))
         case Predicate(name):
             return f"the network has no parameter that `{name}` holds for; `optional: true` allows that"
@@ -151,9 +177,10 @@ def _respelt(path: Path, written: list[str], place: int, known: Iterable[str], d
     if close:
         spelt = [".".join([*written[:place], name, *written[place + 1 :]]) for name in close]
         return f"did you mean {' or '.join(f'`{dot}{name}`' for name in spelt)}?"
-    if place and path.anchored:
-        some = ", ".join(f"`{name}`" for name in sorted(known)[:6])
-        return f"below `{'.'.join(written[:place])}` there are {some}" if some else None
+    if path.anchored:
+        some = ", ".join(f"`{name}`" for name in sorted(known)[:_NAMED])
+        where = f"below `{'.'.join(written[:place])}`" if place else "at the root"
+        return f"{where} there are {some}" if some else None
     return None
 
 

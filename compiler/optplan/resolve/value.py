@@ -153,11 +153,11 @@ def _attribute(node: Value, name: str, index: int | None, scope: Scope) -> Scala
         raise EvaluationError("OP304", f"`{node}` has a value only for a parameter", node)
     found = scope.attributes.get(name, index)
     if found is None:
-        cure = (
-            "`layers` at the top numbers the network"
-            if name == "layer"
-            else f"add `and ndim >= 2` or the like: its shape is {list(scope.attributes.shape)}"
-        )
+        cure = f"add `and ndim >= 2` or the like: its shape is {list(scope.attributes.shape)}"
+        if name == "layer" and scope.layers is None:
+            cure = "`layers` at the top numbers the network"
+        elif name == "layer":
+            cure = 'no entry of `layers` covers it; a last entry `"**"` takes the rest'
         raise EvaluationError("OP304", f"there is no `{node}`", node, cure)
     return found
 

@@ -262,8 +262,14 @@ def _kind_of(cls: type[nn.Module], *, depthwise: bool = False, sparse: bool | No
 
 
 def _full_names(cls: type[nn.Module]) -> list[str]:
-    """The dotted names of a class and of those it derives from, nearest first."""
-    return [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__ if base not in (nn.Module, object)]
+    """The dotted names of a class and of those it derives from, nearest first; torch's own have a public one too."""
+    names = []
+    for base in cls.__mro__:
+        if base not in (nn.Module, object):
+            names.append(f"{base.__module__}.{base.__qualname__}")
+            if base.__module__.startswith("torch.nn.modules.") and getattr(nn, base.__name__, None) is base:
+                names.append(f"torch.nn.{base.__name__}")
+    return names
 
 
 def _check_readable(parameter: nn.Parameter, name: str) -> None:
