@@ -63,7 +63,7 @@ def read(
     """
     from optplan.frontend.document import from_mapping  # noqa: PLC0415 - plans read from JSON need no front end
 
-    if isinstance(source, str) and ("\n" in source or "\r" in source) and not exists(source):
+    if isinstance(source, str) and ("\n" in source or "\r" in source) and not exists(source):  # noqa: PTH110 - `Path.exists` raises for a long text
         cure = "a text is read by `optplan.loads(text)`"
         collector.error("OP001", "a text with line breaks is no path of a file", help=cure)
         return None
@@ -78,6 +78,17 @@ def read(
         for each in fault.diagnostics:
             collector.add(each)
         return None
+
+
+def _check_order(config: object) -> None:
+    """Refuse a model in the document's place before the network is read: it is the order that is wrong."""
+    from optplan.binding import target_of  # noqa: PLC0415 - `check` without a network needs none of it
+
+    if target_of(config) is not None:
+        from optplan.diagnostics import diagnostic  # noqa: PLC0415 - only for a fault
+
+        kind = type(config).__name__
+        raise ConfigError([diagnostic("OP103", f"a `{kind}` is no document", help=_cure(config))])
 
 
 def _cure(source: object) -> str:
@@ -156,6 +167,7 @@ def plan(
     `steps`, `epochs` and `steps_per_epoch` replace the file's horizon key by key, `let` its named numbers.
     ConfigError with every fault; warnings are in `plan.diagnostics`, and logged.
     """
+    _check_order(config)
     view = globals()["network"](network)
     made = planned(config, view, overrides, let, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch)
     _log(made)
@@ -209,6 +221,7 @@ def compile(  # noqa: A001 - the verb of a compiler
     """`plan(config, network, ...).bind(network)`, with one look at the network."""
     from optplan.binding import no_target, target_of  # noqa: PLC0415 - as above
 
+    _check_order(config)
     if target_of(network) == "torch":
         from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above

@@ -354,6 +354,7 @@ FAULTY = [
     ("optimzer.lr=3", 1, "no `optimzer`", "`optimizer`"),
     ("extends=b", 1, "no `extends`", "in the file"),
     ("0=b", 1, "no `0`", ""),
+    ("lr=1e-4", 1, "no `lr`", "`optimizer.lr`"),
     ("rules.dept.lr=3", 7, "no rule has the name `dept`", "`depth`"),
     ("rules.zzz.lr=3", 7, "no rule has the name `zzz`", "index"),
     ("rules.2.lr=3", 7, "there is no item 2: the list has 2 items", "from 0"),

@@ -71,3 +71,8 @@ def test_the_forms_of_filters_can_be_read(text: str) -> None:
     source = Source("README.md", text)
     parse_filter(Text(text, source, 0), collector, sets=(), predicates=KNOWN.predicates, attributes=KNOWN.attributes)
     assert not collector.diagnostics
+
+
+@pytest.mark.parametrize("option", KNOWN.options["torch"])
+def test_every_option_of_torch_is_named(option: str) -> None:
+    assert f"`{option}" in REFERENCE.partition("## Options of one framework")[2].partition("## ")[0]

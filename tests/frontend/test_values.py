@@ -83,6 +83,8 @@ ODD: list[tuple[str, Value]] = [
     ("x1", Name("x1")),
 ]
 
+OTHER_NAME = "what stood before is `base`, ten times that `10x`; other names are defined under `let`"
+
 FAULTS = [
     ("", "^", "OP301", "expected a number or an expression, found nothing", None),
     ("1 +", "   ^", "OP301", "expected a number or a name after `+`", None),
@@ -106,7 +108,8 @@ FAULTS = [
     ("2 x", "^^^", "OP301", "a ratio is one word", "write `2x`"),
     ("1e999", "^^^^^", "OP107", "`1e999` is beyond every double", None),
     ("1 + 1e308k", "    ^^^^^^", "OP301", "`1e308k` is no number", ...),
-    ("nan", "^^^", "OP302", "unknown name `nan`", "define it under `let`"),
+    ("nan", "^^^", "OP302", "unknown name `nan`", OTHER_NAME),
+    ("lr * 10", "^^", "OP302", "unknown name `lr`", OTHER_NAME),
     ("2 * bacth", "    ^^^^^", "OP302", "unknown name `bacth`", "did you mean `batch`?"),
     ("squirt(2)", "^^^^^^", "OP302", "unknown function `squirt`", "did you mean `sqrt`?"),
     ("1 + sqrt", "    ^^^^", "OP301", "the function `sqrt` without its arguments", "write `sqrt(...)`"),

@@ -60,7 +60,7 @@ OWN = st.sampled_from([0.0, 1e-3, 0.3, 1.0, 7.0])
 
 
 def made(text: str) -> Curve:
-    """The curve; warnings of decays from 0 and of tiny warm-ups are allowed, what does not fit into the run is not drawn."""
+    """The curve; decays from 0 and tiny warm-ups may be warned of, what does not fit into the run is not drawn."""
     found, diagnostics = resolved(text, **RUN)
     codes = {(each.code, each.severity) for each in diagnostics}
     assume(("OP404", "error") not in codes)

@@ -64,3 +64,12 @@ def test_what_is_not_supported_says_so() -> None:
 def test_the_list_names_every_supported_policy() -> None:
     text = topics_text(catalog())
     assert all(name in text for name, policy in catalog().policies.items() if policy.supported)
+
+
+@pytest.mark.parametrize("topic", ["accumulate", "clip", "loss_scale", "mindspore"])
+def test_a_key_that_is_not_supported_says_so(topic: str) -> None:
+    assert " ".join((topic_text(topic, catalog()) or "").split()).endswith("Not supported yet.")
+
+
+def test_the_page_of_the_type_says_what_it_decides() -> None:
+    assert "decides the formula of an update" in (topic_text("optimizer.type", catalog()) or "")

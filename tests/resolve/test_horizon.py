@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from optplan import config
 from optplan.diagnostics import Collector
@@ -73,9 +74,24 @@ def test_values_that_disagree(written: Three, given: Three) -> None:
     assert resolved(written, given) == (Horizon(), ["OP407"])
 
 
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ((NO, 1e308, 10**308), (NO, NO, NO)),
+        ((NO, NO, NO), (NO, 1e308, 10**308)),
+        ((10**308, 1e-10, NO), (NO, NO, NO)),
+        ((100, 1e308, 10**308), (NO, NO, NO)),
+    ],
+)
+def test_beyond_every_double(written: Three, given: Three) -> None:
+    assert resolved(written, given) == (Horizon(), ["OP407"])
+
+
 NO_LENGTHS: list[Three] = [
-    *((steps, NO, NO) for steps in (0, -1, 1.5, True, "5")),
+    *((steps, NO, NO) for steps in (0, -1, 1.5, True, "5", 10**400, 10**5000)),
+    *((steps, NO, NO) for steps in (np.bool_(1), torch.tensor(data=True), torch.tensor(2.5), np.float32(2))),
     *((NO, epochs, NO) for epochs in (0, -0.5, float("nan"), float("inf"), "5")),
+    *((NO, epochs, NO) for epochs in (np.bool_(1), torch.tensor(2.5), np.float32("nan"))),
     *((NO, NO, length) for length in (0, 2.5, False)),
 ]
 
@@ -88,6 +104,14 @@ def test_what_is_no_length(given: Three) -> None:
 def test_integers_of_other_libraries_count() -> None:
     given = (np.int64(100), NO, np.int32(4))
     assert resolved((NO, NO, NO), given) == (Horizon(100, 25, 4), [])
+    assert resolved((NO, NO, NO), (torch.tensor(100), NO, NO)) == (Horizon(100), [])
+
+
+def test_epochs_of_other_libraries_count() -> None:
+    for epochs in (np.float32(2), np.float64(2), np.int64(2), Fraction(2)):
+        found, codes = resolved((NO, NO, NO), (NO, epochs, 10))
+        assert (found, codes) == (Horizon(20, 2, 10), [])
+        assert type(found.epochs) is int
 
 
 EXACT: list[tuple[Three, tuple[Fraction, Fraction, Fraction]]] = [

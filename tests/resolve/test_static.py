@@ -50,6 +50,15 @@ TABLE: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"schedule": {"lr": "warmup(5 epochs) -> hold()"}, "horizon": {"steps": 100}}, [("OP408", "note")]),
     ({"schedule": {"lr": "cosine()"}, "horizon": {"steps": 100}}, []),
     ({"horizon": {"steps": 100, "epochs": 3, "steps_per_epoch": 7}}, [("OP407", "error")]),
+    # and then it is not missing too
+    (
+        {"schedule": {"lr": "cosine()"}, "horizon": {"steps": 100, "epochs": 3, "steps_per_epoch": 7}},
+        [("OP407", "error")],
+    ),
+    (
+        {"schedule": {"lr": "warmup(0 - 5) -> cosine()"}, "horizon": {"steps": 9, "epochs": 3, "steps_per_epoch": 7}},
+        [("OP407", "error"), ("OP403", "error")],
+    ),
     ({"schedule": {"lr": "warmup(200) -> hold()"}, "horizon": {"steps": 100}}, [("OP404", "error")]),
     ({"schedule": {"lr": "warmup(-1) -> hold()"}}, [("OP403", "error")]),
     (

@@ -251,3 +251,8 @@ def test_all_faults_are_found_together() -> None:
     document = {**adamw(lr=-1, betas=[2, 2]), "rules": [{"where": "all", "lr": -1}], "horizon": {"steps": 0}}
     paths = {"/".join(map(str, error.absolute_path)) for error in VALIDATOR.iter_errors(document)}
     assert paths == {"optimizer/lr", "optimizer/betas/0", "optimizer/betas/1", "rules/0/lr", "horizon/steps"}
+
+
+def test_a_policy_says_how_it_cannot_be_joined_yet() -> None:
+    text = SCHEMA["$defs"]["policy"]["description"]
+    assert text.endswith("Joining with `over`, `into` and `*` is not supported yet.")

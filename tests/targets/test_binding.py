@@ -204,3 +204,12 @@ def test_a_class_of_torch_has_its_public_name_too() -> None:
         ("stem.weight", "stem.bias"),
         ("after.weight", "after.bias"),
     ]
+
+
+def test_a_model_in_the_place_of_the_document_is_told() -> None:
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2)})
+    for verb in (optplan.plan, optplan.compile):
+        with pytest.raises(ConfigError) as caught:
+            verb(model, "some.optim.yaml")  # type: ignore[arg-type]  # what is tested
+        (told,) = caught.value.diagnostics
+        assert (told.code, told.help) == ("OP103", "the document comes first: `plan(config, model)`")

@@ -310,7 +310,7 @@ def _candidates(name: str, path: Path, known: list[str] | dict[str, Any]) -> lis
     """The keys among `known` that `name` was probably meant to be."""
     other = _ELSEWHERE_IN_A_RULE.get(name) if _is_rule(path) else None
     other = other or _ELSEWHERE.get(name)
-    if other in known:
+    if other is not None and other in known:
         return [other]
     # Any short word is near a setting of one letter.
     return nearest(name, [key for key in known if len(key) > 1 or key == name.lower()])

@@ -96,7 +96,9 @@ def resolve_horizon(
         said["epochs"] = None
     total, rounds, length = (None if value is None else exact(value) for value in said.values())
     if rounds is not None and length is not None and rounds * length > _MOST:
-        message = f"{said['epochs']} epochs of {said['steps_per_epoch']} updates are more updates than can be counted"
+        message = (
+            f"{said['epochs']:g} epochs of {said['steps_per_epoch']:g} updates are more updates than can be counted"
+        )
         collector.error("OP407", message, written.span, help="give the run a shorter horizon")
         return Horizon()
     if total is not None and rounds is not None and length is not None and total != rounds * length:
@@ -115,7 +117,7 @@ def resolve_horizon(
     elif length is None and total is not None and rounds is not None:
         length = total / rounds
         if length > _MOST:
-            message = f"{said['steps']} updates in {said['epochs']} epochs are more an epoch than can be counted"
+            message = f"{said['steps']:g} updates in {said['epochs']:g} epochs are more an epoch than can be counted"
             collector.error("OP407", message, written.span, help="give the run a shorter horizon, or more epochs")
             return Horizon()
     return Horizon(*(None if value is None else amount(value) for value in (total, rounds, length)))
