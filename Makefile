@@ -3,8 +3,7 @@
 
 PINS   := tests/pins.txt
 PYTHON := $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
-# Its own first command, by exact version: given a range, pip may prefer a build with gigabytes of CUDA libraries
-# over one that lies on this machine.
+# Its own first command, by exact version: given a range, pip may prefer a build with gigabytes of CUDA libraries.
 TORCH  := $(shell grep '^torch==' $(PINS))
 
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS)
