@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from optplan.filter import Index
+from optplan.filter import Index, span_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from optplan.source import Span
 
 
-def _place() -> Span | None:
-    return field(default=None, compare=False, repr=False)
+def written(key: str, index: int | None) -> str:
+    """A key of a setting, or of an element of one, as a file has it: `lr`, `betas[0]`."""
+    return key if index is None else f"{key}[{index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ class Assignment:
     key: str
     value: Value
     index: int | None = None
-    span: Span | None = _place()
-    key_span: Span | None = _place()
+    span: Span | None = span_field()
+    key_span: Span | None = span_field()
 
     @property
     def name(self) -> str:
         """The key as it was written: `betas[0]`."""
-        return self.key if self.index is None else f"{self.key}[{self.index}]"
+        return written(self.key, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Option:
     target: str
     name: str
     value: bool | int | float | str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,13 @@ class Scheduled:
     key: str
     policy: Policy
     index: int | None = None
-    span: Span | None = _place()
-    key_span: Span | None = _place()
+    span: Span | None = span_field()
+    key_span: Span | None = span_field()
 
     @property
     def name(self) -> str:
         """The key as it was written: `betas[0]`."""
-        return self.key if self.index is None else f"{self.key}[{self.index}]"
+        return written(self.key, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Optimizer:
     type: str
     settings: tuple[Assignment, ...] = ()
     options: tuple[Option, ...] = ()
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,10 @@ class Rule:
     settings: tuple[Assignment, ...] = ()
     schedule: tuple[Scheduled, ...] = ()
     options: tuple[Option, ...] = ()
-    span: Span | None = _place()
-    where_span: Span | None = _place()
-    use_span: Span | None = _place()
-    freeze_span: Span | None = _place()
+    span: Span | None = span_field()
+    where_span: Span | None = span_field()
+    use_span: Span | None = span_field()
+    freeze_span: Span | None = span_field()
 
     @property
     def label(self) -> str:
@@ -105,7 +106,7 @@ class Layer:
     """One entry of `layers`: its patterns cover it together."""
 
     patterns: tuple[Path, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     @property
     def indexed(self) -> bool:
@@ -122,7 +123,7 @@ class Horizon:
     steps_per_epoch: int | None = None
     samples_per_step: int | float | None = None
     tokens_per_step: int | float | None = None
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,13 @@ reading that text again gives an equal node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optplan.filter import bracketed
+from optplan.filter import bracketed, span_field
 
 if TYPE_CHECKING:
     from optplan.source import Span
-
-
-def _place() -> Span | None:
-    return field(default=None, compare=False, repr=False)
 
 
 # Values
@@ -30,7 +26,7 @@ class Constant:
     """A boolean, a word or null."""
 
     value: bool | str | None
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return {True: "true", False: "false", None: "null"}.get(self.value, str(self.value))  # type: ignore[arg-type]  # a str falls through to the default
@@ -41,7 +37,7 @@ class Number:
     """A finite number; an int where it was written as one."""
 
     value: int | float
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return repr(self.value)
@@ -52,7 +48,7 @@ class Ratio:
     """`0.1x`: so many times what stood before (in a value), or the parameter's own value (in a policy)."""
 
     value: int | float
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{self.value!r}x"
@@ -64,7 +60,7 @@ class Quantity:
 
     value: int | float
     unit: str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         if self.unit == "%":
@@ -78,7 +74,7 @@ class Name:
     """A name from `let`, an attribute of the parameter, `layers` or `base`; in a policy's argument also a word."""
 
     name: str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return self.name
@@ -90,7 +86,7 @@ class Element:
 
     name: str
     index: int
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{self.name}[{self.index}]"
@@ -101,7 +97,7 @@ class Negative:
     """`-item`."""
 
     item: Value
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         tight = isinstance(self.item, Binary) and self.item.operator != "**"
@@ -115,7 +111,7 @@ class Binary:
     operator: str
     left: Value
     right: Value
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         level = _LEVEL[self.operator]
@@ -146,7 +142,7 @@ class Call:
 
     function: str
     arguments: tuple[Value, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{self.function}({', '.join(map(str, self.arguments))})"
@@ -157,7 +153,7 @@ class Listing:
     """`[a, b]`: one value for each place."""
 
     items: tuple[Value, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"[{', '.join(map(str, self.items))}]"
@@ -175,7 +171,7 @@ class Argument:
 
     name: str | None
     value: Value
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return str(self.value) if self.name is None else f"{self.name}={self.value}"
@@ -187,8 +183,8 @@ class Phase:
 
     name: str
     arguments: tuple[Argument, ...]
-    span: Span | None = _place()
-    name_span: Span | None = _place()
+    span: Span | None = span_field()
+    name_span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(str, self.arguments))})"
@@ -205,7 +201,7 @@ class Phase:
 class Before:
     """`base`: in a rule's schedule, the policy that stood before."""
 
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return "base"
@@ -216,7 +212,7 @@ class Then:
     """`a -> b`, two or more policies one after the other."""
 
     items: tuple[Policy, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return " -> ".join(bracketed(item, (Then,)) for item in self.items)
@@ -228,7 +224,7 @@ class Over:
 
     first: Policy
     second: Policy
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{bracketed(self.first, (Then, Over, Into))} over {bracketed(self.second, (Then,))}"
@@ -240,7 +236,7 @@ class Into:
 
     first: Policy
     second: Policy
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{bracketed(self.first, (Then, Over, Into))} into {bracketed(self.second, (Then,))}"
@@ -251,7 +247,7 @@ class Times:
     """`a * b`: two or more policies multiplied."""
 
     items: tuple[Policy, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return " * ".join(bracketed(item, (Then, Over, Into, Times)) for item in self.items)
@@ -262,7 +258,7 @@ class PerEpoch:
     """`a per epoch`: `a` counts whole epochs of the run instead of updates."""
 
     item: Policy
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"{bracketed(self.item, (Then, Over, Into, Times))} per epoch"

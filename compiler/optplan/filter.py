@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from optplan.source import Span
 
 
-def _place() -> Span | None:
+def span_field() -> Span | None:
+    """The field `span` of a node: it takes no part in comparison, so that what says the same is equal."""
     return field(default=None, compare=False, repr=False)
 
 
@@ -25,7 +26,7 @@ class And:
     """Every one of `items`, two or more, holds."""
 
     items: tuple[Filter, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return " and ".join(bracketed(item, (And, Or)) for item in self.items)
@@ -36,7 +37,7 @@ class Or:
     """One of `items`, two or more, holds."""
 
     items: tuple[Filter, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return " or ".join(bracketed(item, (Or,)) for item in self.items)
@@ -47,7 +48,7 @@ class Not:
     """`item` does not hold."""
 
     item: Filter
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"not {bracketed(self.item, (And, Or))}"
@@ -58,7 +59,7 @@ class Predicate:
     """A built-in predicate: `norm`, `bias`, `frozen`, ..."""
 
     name: str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return self.name
@@ -69,7 +70,7 @@ class SetName:
     """A filter named under `sets`."""
 
     name: str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return self.name
@@ -135,7 +136,7 @@ class Path:
     segments: tuple[tuple[Part, ...] | None, ...] = field(compare=False, repr=False)
     anchored: bool = True
     form: str = "bare"
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         pattern = self.text if self.anchored else f".{self.text}"
@@ -149,7 +150,7 @@ class Regex:
     """A regular expression in RE2 syntax, searched in the full name."""
 
     pattern: str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"/{self.pattern.replace('/', chr(92) + '/')}/"
@@ -160,7 +161,7 @@ class TypeIs:
     """The owner's class, or one that it derives from, has one of these names; `*` and `?` stand for characters."""
 
     names: tuple[str, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"type({', '.join(self.names)})"
@@ -171,7 +172,7 @@ class Inside:
     """The owner or a module above it has such a class."""
 
     names: tuple[str, ...]
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         return f"inside({', '.join(self.names)})"
@@ -185,7 +186,7 @@ class Compare:
     index: int | None
     operator: str
     value: int | float | str
-    span: Span | None = _place()
+    span: Span | None = span_field()
 
     def __str__(self) -> str:
         element = "" if self.index is None else f"[{self.index}]"

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optplan.config import written
 from optplan.expression import Constant, Listing
 from optplan.resolve.plan import Touch
-from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare, written
+from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare
 from optplan.resolve.ties import contradictions
 from optplan.resolve.value import EvaluationError, Scope, evaluate, misfit, reads
 
@@ -151,7 +152,7 @@ class Cascade:
         treated = Treated(
             sheet.type.name,
             tuple(sheet.values.items()),
-            tuple(sorted((written(key), curve) for key, curve in sheet.curves.items())),
+            tuple(sorted((written(*key), curve) for key, curve in sheet.curves.items())),
             tuple((target, tuple(each)) for target, each in options.items()),
         )
         return Outcome(treated, tuple(sorted(givers)), chooser, numbers, tuple(sheet.history))

@@ -124,11 +124,6 @@ def place_of(span: Span | None) -> tuple[str, int, int]:
     return span.source.name, *span.source.position(span.start)
 
 
-def written(key: Key) -> str:
-    """A key as it is written: `lr`, `betas[0]`."""
-    return key[0] if key[1] is None else f"{key[0]}[{key[1]}]"
-
-
 def builds_on(policy: Policy) -> bool:
     """Whether a rule's policy takes up the one that stood before."""
     match policy:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from optplan.resolve.sheet import written
+from optplan.config import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,4 +61,4 @@ def _overlapping(sheet: Sheet) -> dict[tuple[str, ...], list[tuple[int, object]]
 def _written(key: tuple[str, ...]) -> str:
     if key[0] == "schedule":
         return f"schedule.{key[1]}"
-    return written((key[0], int(key[1]) if key[1:] and key[1].isdigit() else None))
+    return written(key[0], int(key[1]) if key[1:] and key[1].isdigit() else None)
