@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import optplan
-from tests.targets.cases import SCHEDULE, UPDATES, Case, every_case, factor, network
+from tests.targets.cases import FLOOR, SCHEDULE, UPDATES, WARMUP, Case, every_case, factor, network
 from tests.targets.networks import (
     Matrices,
     Pictures,
@@ -37,6 +37,25 @@ def train_by_hand(model: nn.Module, optimizers: Sequence[tuple[Optimizer, list[f
                 for group, lr in zip(optimizer.param_groups, lrs, strict=True):
                     group["lr"] = lr * factor(t)
         advance(model, [optimizer for optimizer, _ in optimizers], t)
+
+
+@every_case
+def test_an_optimizer_trains_as_under_a_scheduler_of_pytorch(case: Case) -> None:
+    """LambdaLR with the same curve in another order of operations: a last digit of the rate changes no weight."""
+
+    def rate(update: int) -> float:
+        if update < WARMUP:
+            return update / WARMUP
+        return FLOOR + 0.5 * (1 - FLOOR) * (1.0 + cos(pi * (update - WARMUP) / (UPDATES - WARMUP)))
+
+    mine, theirs = network(case), network(case)
+    train(mine, optplan.compile(case.document(schedule={"lr": SCHEDULE}), mine, steps=UPDATES), range(UPDATES))
+    optimizer, _ = case.by_hand(theirs)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    for t in range(UPDATES):
+        advance(theirs, [optimizer], t)
+        scheduler.step()
+    assert same_weights(mine, theirs)
 
 
 @every_case
