@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # nobody reads any more; the interpreter shall not complain when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
+    except OSError as fault:
+        # a full disk behind `>`, say: what could not be written is not to be flushed at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stderr.write(f"optplan: the output cannot be written: {fault.strerror or fault}\n")
+        return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     return status

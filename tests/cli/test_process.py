@@ -115,3 +115,19 @@ def test_a_terminal_without_the_characters_is_no_fault(folder: Path) -> None:
     )
     assert done.returncode == 1
     assert "`gr\\xf6\\xdfe`" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
+def test_output_that_cannot_be_written_is_told(folder: Path) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "optplan", "schema"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "compiler")},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "optplan: the output cannot be written: No space left on device\n"

@@ -213,3 +213,14 @@ def test_a_model_in_the_place_of_the_document_is_told() -> None:
             verb(model, "some.optim.yaml")  # type: ignore[arg-type]  # what is tested
         (told,) = caught.value.diagnostics
         assert (told.code, told.help) == ("OP103", "the document comes first: `plan(config, model)`")
+
+
+def test_a_plan_for_an_optimizer_that_is_not_there_is_refused() -> None:
+    model = nn.ModuleDict({"stem": nn.Linear(2, 2)})
+    text = optplan.plan({"optplan": 1, "optimizer": {"type": "adamw"}}, model).to_json()
+    plan = optplan.Plan.from_json(text.replace('"adamw"', '"adamww"'))
+    with pytest.raises(ConfigError, match="adamww") as caught:
+        plan.bind(model)
+    (told,) = caught.value.diagnostics
+    assert told.code == "OP502"
+    assert (told.help or "").startswith("did you mean `adamw`")

@@ -36,6 +36,7 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
         _check(plan, seen)
     if not plan.groups:
         raise ConfigError([diagnostic("OP502", "the plan trains no parameter", help="every parameter is frozen")])
+    _check_known(plan)
     parameters = dict(zip(seen.network.names, seen.parameters, strict=True))
     for name in plan.frozen:
         parameters[name].requires_grad_(False)
@@ -46,6 +47,15 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
     optimizer = MultiOptimizer(groups) if several else build(plan.groups[0].optimizer, groups)
     scheduler = PlanScheduler(optimizer, plan.groups) if any(group.curves for group in plan.groups) else None
     return Compiled(plan, optimizer, scheduler, parameters)
+
+
+def _check_known(plan: Plan) -> None:
+    """Refuse a plan, read from JSON, say, that asks for an optimizer which this release does not have."""
+    known = catalog().optimizers
+    unknown = sorted({group.optimizer for group in plan.groups if group.optimizer not in known})
+    if unknown:
+        message = f"the plan asks for the optimizer `{unknown[0]}`, which this release does not have"
+        raise ConfigError([diagnostic("OP502", message, help=suggestion(unknown[0], known))])
 
 
 def _native(group: Group, parameters: dict[str, nn.Parameter], *, several: bool) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Compiled:
         return f"<Compiled {kind}, {len(self.plan.groups)} groups>\n{self.plan!r}"
 
     def _repr_html_(self) -> str:
-        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # the protocol of notebooks; the plan is api's
+        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # the protocol of notebooks; a plan in hand is binding's
         return html
 
 
