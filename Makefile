@@ -3,32 +3,52 @@
 
 PINS   := tests/pins.txt
 PYTHON := $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
-# Its own first command, by exact version: given a range, pip may prefer a build with gigabytes of CUDA libraries.
+# Its own command, by exact version: given a range, pip may prefer a build with gigabytes of CUDA libraries.
 TORCH  := $(shell grep '^torch==' $(PINS))
 
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS)
 PYTEST := .venv/bin/python -m pytest --numprocesses auto
 
-.PHONY: help demo test long check format tables bench clean
+# A process that MindSpore runs in stays in one mode, so that each mode is a run of its own.  Two processes: each takes
+# seconds to start, and MindSpore's threads fight over the cores.
+PYNATIVE := .venv/bin/python -m pytest --numprocesses 2 --dist worksteal --mindspore-mode pynative
+GRAPH    := .venv/bin/python -m pytest --numprocesses 2 --dist worksteal --mindspore-mode graph
+
+.PHONY: help demo demo-mindspore twins test long check format tables bench clean
+# Two commands of pip at a time would spoil the environment, two runs of tests take each other's cores
+.NOTPARALLEL:
 
 help:
-	@echo 'make demo     train two small networks on handwritten digits, both by the rules of one file'
-	@echo 'make test     run the tests'
-	@echo 'make long     run the tests that take long: they build and install the package'
-	@echo 'make check    lint, format and types'
-	@echo 'make format   rewrite the files as `make check` wants them, as far as a program can'
-	@echo 'make tables   prepare the parsers anew, after a change of a grammar'
-	@echo 'make bench    measure speed'
-	@echo 'make clean    remove what the other targets made'
+	@echo 'make demo            train two small networks on handwritten digits, both by the rules of one file'
+	@echo 'make demo-mindspore  the same, by MindSpore'
+	@echo 'make twins           train each network by both from the same weights, and draw both losses in build/twins.png'
+	@echo 'make test            run the tests, those of MindSpore in both of its modes'
+	@echo 'make long            run the tests that take long; some of them build and install the package'
+	@echo 'make check           lint, format and types'
+	@echo 'make format          rewrite the files as `make check` wants them, as far as a program can'
+	@echo 'make tables          prepare the parsers anew, after a change of a grammar'
+	@echo 'make bench           measure speed'
+	@echo 'make clean           remove what the other targets made'
 
-demo: .venv/demo.stamp
+demo: .venv/torch.stamp
 	.venv/bin/python samples/digits/train.py
 
+demo-mindspore: .venv/mindspore.stamp
+	.venv/bin/python samples/digits/train.py --framework mindspore
+
+twins: .venv/twins.stamp
+	@mkdir -p build
+	.venv/bin/python samples/digits/twins.py --output build/twins.png
+
 test: .venv/test.stamp
-	$(PYTEST) -m 'not long'
+	$(PYTEST) -m 'not mindspore and not long'
+	$(PYNATIVE) -m 'mindspore and not long'
+	$(GRAPH) -m 'mindspore and not one_mode and not long'
 
 long: .venv/test.stamp
-	$(PYTEST) -m long
+	$(PYTEST) -m 'long and not mindspore'
+	$(PYNATIVE) -m 'long and mindspore'
+	$(GRAPH) -m 'long and mindspore and not one_mode'
 
 check: .venv/test.stamp
 	.venv/bin/ruff check
@@ -46,17 +66,27 @@ bench: .venv/test.stamp
 	.venv/bin/python tests/benchmarks/run.py
 
 clean:
-	rm -rf .venv build dist compiler/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist compiler/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis rank_0
 
-.venv/torch.stamp: $(PINS)
+.venv/base.stamp: $(PINS) pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PIP) $(TORCH)
-	@touch $@
-
-.venv/demo.stamp: .venv/torch.stamp pyproject.toml
 	$(PIP) --editable . numpy scikit-learn
 	@touch $@
 
-.venv/test.stamp: .venv/demo.stamp
-	$(PIP) transformers safetensors hypothesis pytest pytest-xdist ruff mypy types-PyYAML types-jsonschema build
+.venv/torch.stamp: .venv/base.stamp
+	$(PIP) $(TORCH)
+	@touch $@
+
+.venv/mindspore.stamp: .venv/base.stamp
+	$(PIP) mindspore
+	@touch $@
+
+.venv/twins.stamp: .venv/torch.stamp .venv/mindspore.stamp
+	$(PIP) matplotlib
+	@touch $@
+
+# mindcv without what it asks for: numpy, PyYAML and tqdm are there by then
+.venv/test.stamp: .venv/twins.stamp
+	$(PIP) transformers safetensors tqdm hypothesis pytest pytest-xdist ruff mypy types-PyYAML types-jsonschema build
+	$(PIP) --no-deps mindcv
 	@touch $@

@@ -12,23 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optplan.api import compile, load, loads, network, plan  # noqa: A004 - the verb of a compiler
     from optplan.binding import Plan
+    from optplan.compiled import Compiled
     from optplan.config import Config
     from optplan.diagnostics import ConfigError, Diagnostic
+    from optplan.registry.definition import Native, OwnOptimizer, OwnPolicy
+    from optplan.registry.registration import register
     from optplan.resolve.network import Network
 else:
     # Each name is imported when it is first asked for: what checks a file makes no plan, and what makes one from JSON
     # reads no file.
     _HOMES = {
+        "Compiled": "compiled",
         "Config": "config",
         "ConfigError": "diagnostics",
         "Diagnostic": "diagnostics",
+        "Native": "registry.definition",
         "Network": "resolve.network",
+        "OwnOptimizer": "registry.definition",
+        "OwnPolicy": "registry.definition",
         "Plan": "binding",
         "compile": "api",
         "load": "api",
         "loads": "api",
         "network": "api",
         "plan": "api",
+        "register": "registry.registration",
     }
     _MODULES = {home.partition(".")[0] for home in _HOMES.values()}
 
@@ -49,14 +57,19 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Compiled",
     "Config",
     "ConfigError",
     "Diagnostic",
+    "Native",
     "Network",
+    "OwnOptimizer",
+    "OwnPolicy",
     "Plan",
     "compile",
     "load",
     "loads",
     "network",
     "plan",
+    "register",
 ]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from optplan.binding import Plan
+    from optplan.compiled import Compiled
     from optplan.resolve.network import Network
     from optplan.source import Source
-    from optplan.targets.torch.compiled import Compiled
 
 Document = str | PathLike[str] | Mapping[Any, Any]
 """A path, or a mapping (an OmegaConf node too)."""
@@ -109,11 +109,18 @@ def _read(
 ) -> Config | None:
     from optplan.frontend.build import build  # noqa: PLC0415 - as above
     from optplan.frontend.compose import compose  # noqa: PLC0415 - as above
+    from optplan.frontend.mentions import unknown_names  # noqa: PLC0415 - as above
     from optplan.resolve.static import check_static  # noqa: PLC0415 - as above
 
     composed = compose(root, overrides, collector)
     if composed is None:
         return None
+    unknown = unknown_names(composed.root, catalog())
+    if unknown:
+        from optplan.registry.registration import take_in  # noqa: PLC0415 - most documents name what is built in
+
+        if not take_in(unknown, collector):
+            return None
     config = build(composed, catalog(), collector)
     if config is not None:
         check_static(_under(config, let or {}, horizon or {}, collector), catalog(), collector)
@@ -148,6 +155,10 @@ def network(source: Any) -> Network:
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above
 
         return view(source).network
+    if target_of(source) == "mindspore":
+        from optplan.targets.mindspore.view import view as view_cell  # noqa: PLC0415 - as above, with MindSpore
+
+        return view_cell(source).network
     raise no_target(source)
 
 
@@ -199,6 +210,11 @@ def planned(
         if read_config is None:
             raise AssertionError(found.diagnostics)
         config = read_config
+    elif any(each.type not in catalog().optimizers for each in config.all_optimizers()):
+        from optplan.registry.mention import Mention  # noqa: PLC0415 - few documents are read elsewhere
+        from optplan.registry.registration import require  # noqa: PLC0415 - as above
+
+        require(Mention("optimizer", each.type, each.span) for each in config.all_optimizers())
     numbers = evaluate_names(config, let, collector)
     horizon = resolve_horizon(config.horizon, collector, **given)
     collector.check()
@@ -222,15 +238,23 @@ def compile(  # noqa: A001 - the verb of a compiler
     from optplan.binding import no_target, target_of  # noqa: PLC0415 - as above
 
     _check_order(config)
+    given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
     if target_of(network) == "torch":
         from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above
 
         seen = view(network)
-        given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
         made = planned(config, seen.network, overrides, let, **given)
         _log(made)
         return bind(made, network, seen)
+    if target_of(network) == "mindspore":
+        from optplan.targets.mindspore.bind import bind as bind_cell  # noqa: PLC0415 - as above
+        from optplan.targets.mindspore.view import view as view_cell  # noqa: PLC0415 - as above
+
+        cells = view_cell(network)
+        made = planned(config, cells.network, overrides, let, **given)
+        _log(made)
+        return bind_cell(made, network, cells)
     raise no_target(network)
 
 

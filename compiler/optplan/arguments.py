@@ -75,9 +75,10 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
     params.add_argument("-o", "--output", metavar="FILE", help="the manifest (*.params.json); standard output without")
 
     topics = verb("help", "explain a code, a key, an optimizer, a policy, a predicate or a class")
+    _import_option(topics)
     topics.add_argument("topic", metavar="TOPIC", nargs="?", help="as OP203, optimizer.adamw.betas, torch.optim.SGD")
 
-    verb("schema", "print the JSON Schema of documents, for editors")
+    _import_option(verb("schema", "print the JSON Schema of documents, for editors"))
     return parser
 
 
@@ -88,8 +89,14 @@ def _network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network-args", metavar="JSON", type=_keywords, help="keyword arguments of that callable")
 
 
+def _import_option(parser: argparse.ArgumentParser) -> None:
+    about = "a module to import first, which registers optimizers or policies; may be given more than once"
+    parser.add_argument("--import", metavar="MODULE", dest="imports", action="append", default=[], help=about)
+
+
 def _document_options(parser: argparse.ArgumentParser) -> None:
     _network_options(parser)
+    _import_option(parser)
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",

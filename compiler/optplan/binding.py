@@ -8,7 +8,7 @@ from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.plan import Plan as PlanData
 
 if TYPE_CHECKING:
-    from optplan.targets.torch.compiled import Compiled
+    from optplan.compiled import Compiled
 
 __all__ = ["Plan", "no_target", "target_of"]
 
@@ -26,6 +26,10 @@ class Plan(PlanData):
             from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
 
             return bind(self, model)
+        if target_of(model) == "mindspore":
+            from optplan.targets.mindspore.bind import bind as bind_cell  # noqa: PLC0415 - as above
+
+            return bind_cell(self, model)
         raise no_target(model)
 
     def __repr__(self) -> str:
@@ -50,7 +54,5 @@ def target_of(model: object) -> str | None:
 
 def no_target(model: object) -> ConfigError:
     """The fault of a model that no target takes (OP503)."""
-    kind = type(model).__name__
-    target = target_of(model)
-    message = f"a `{kind}` is no network" if target is None else f"networks of {target} are not supported yet"
-    return ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module`")])
+    message = f"a `{type(model).__name__}` is no network"
+    return ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module` or a `mindspore.nn.Cell`")])

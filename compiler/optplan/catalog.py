@@ -1,32 +1,38 @@
 """What there is: optimizers, their settings and native classes, policies, predicates, attributes.
 
 Read from `optplan.schema`, the one home of names, types, ranges, defaults and descriptions, into one immutable value.
+What is registered makes a new value that takes the place of the one before; nothing in a value ever changes.
 No framework takes part, and nothing here validates a document: the front end does that with the same schema, while
 the stages that meet numbers after it ask `Setting.check`.  In the schema's terms
 
     $defs/optimizers/<name>/properties   the settings, each `$ref` to $defs/settings with a default, in torch's order
-    $defs/optimizers/<name>/x-optplan    targets (class, options, reason), requires, scheduled
+    $defs/optimizers/<name>/x-optplan    targets (a list of classes, best first, or a refusal), requires, scheduled;
+                                         canonical, the optimizer nearest to a variant that one target alone has
     $defs/policies/<phase>/x-optplan     supported, arguments
 
-A condition is written there as `["momentum", ">", 0]`, a constraint as `{"when": [...], "need": [...]}` of such.
+A condition is written there as `["momentum", ">", 0]`, or about elements as `["etas[0]", "<=", "etas[1]"]`, a
+constraint as `{"when": [...], "need": [...]}` of such.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
-from operator import eq, ge, gt, le, lt, ne
+from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from optplan.policy_type import ArgumentType, PolicyType, read_policy_type
+from optplan.requirement import Condition, Constraint, Requirements
 from optplan.setting import Kind, Plain, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = [
+    "ELSEWHERE",
     "ArgumentType",
     "Catalog",
     "Condition",
@@ -39,79 +45,37 @@ __all__ = [
     "Requirements",
     "Setting",
     "catalog",
+    "change_catalog",
+    "read_catalog",
+    "read_setting",
+    "resolved",
     "schema",
     "schema_text",
 ]
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+# What other programs call a setting, for help with a name that is not known where it stands.
+ELSEWHERE = {
+    "wd": "weight_decay",
+    "decay": "weight_decay",
+    "l2": "weight_decay",
+    "learning_rate": "lr",
+    "lr_rate": "lr",
+    "eta": "lr",
+}
+
 _KINDS: dict[str, Kind] = {"number": "float", "integer": "int", "boolean": "bool", "array": "list"}
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """`key operator value`, for a setting, an option or an attribute of a parameter."""
-
-    key: str
-    operator: str
-    value: Plain
-
-    def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether it holds among `values`; a key that is missing counts as None, which is neither above nor below."""
-        actual = values.get(self.key)
-        if actual is None and self.operator not in ("==", "!="):
-            return False
-        return _OPERATORS[self.operator](actual, self.value)
-
-    def __str__(self) -> str:
-        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
-        return f"{self.key} {self.operator} {value}"
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """Where all of `when` hold, all of `need` must; `message` says so."""
-
-    when: tuple[Condition, ...]
-    need: tuple[Condition, ...]
-    message: str
-
-    @property
-    def key(self) -> str:
-        """The key to blame: the first that asks for the rest."""
-        return self.when[0].key
-
-    def broken(self, values: Mapping[str, Any]) -> bool:
-        """Whether `values` break it."""
-        return all(c.holds(values) for c in self.when) and not all(c.holds(values) for c in self.need)
-
-
-@dataclass(frozen=True, slots=True)
-class Requirements:
-    """What an optimizer asks for beyond the range of each setting.
-
-    `parameters`: what each parameter that it takes must satisfy (`ndim == 2`).  `gradients`: what kind it takes, and
-    `sparse`, what settings and options must satisfy for the sparse ones.  `one_group`: all its parameters are one
-    group; `alone`: no other optimizer stands beside it.  `shared`: settings whose value all groups have in common.
-    `from_start`: settings that may rise above 0 later only if they are above 0 at the first update, which makes their
-    state.  `together`: what settings ask of each other.
-    """
-
-    parameters: tuple[Condition, ...] = ()
-    gradients: Literal["dense", "sparse", "both"] = "dense"
-    sparse: tuple[Condition, ...] = ()
-    one_group: bool = False
-    alone: bool = False
-    shared: tuple[str, ...] = ()
-    from_start: tuple[str, ...] = ()
-    together: tuple[Constraint, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Lowering:
-    """The native class by which a target carries an optimizer out, and why that one.
+    """A native class by which a target carries an optimizer out, and why that one.
 
-    `options` are the names of the target's options that it takes, `excludes` what these ask of each other, `tensors`
-    the settings that the class also takes as tensors.
+    It computes the formula for the settings of which all of `when` hold, and changes from one update to the next what
+    `scheduled` lists; None stands for whatever the optimizer itself allows.  `arguments` names the argument of the
+    class for a setting, or the arguments for the elements of one, where the name is another; `constants` are arguments
+    that never change.  `options` are the names of the target's options that it takes, `excludes` what these ask of each
+    other, `tensors` the settings that the class also takes as tensors; `devices` those that it runs on, () for all.
+    `shares` tells whether groups that differ in rate and decay alone can share one object of the class.
     """
 
     target: str
@@ -120,6 +84,28 @@ class Lowering:
     options: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
     excludes: tuple[Constraint, ...] = ()
+    when: tuple[Condition, ...] = ()
+    scheduled: tuple[str, ...] | None = None
+    arguments: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    constants: Mapping[str, Plain] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    shares: bool = True
+
+    def argument(self, key: str) -> str | tuple[str, ...] | None:
+        """The argument of the class for a setting, a tuple for the elements of one.
+
+        None for a setting that `when` pins to one value and that `arguments` does not name: the class has none for it.
+        """
+        if key not in self.arguments and any(each.key == key and each.operator == "==" for each in self.when):
+            return None
+        return self.arguments.get(key, key)
+
+    def fits(self, settings: Mapping[str, Plain], scheduled: Iterable[str]) -> bool:
+        """Whether the class computes the formula with `settings`, those in `scheduled` changing."""
+        keys = self.scheduled
+        return all(each.holds(settings) for each in self.when) and (
+            keys is None or all(key in keys for key in scheduled)
+        )
 
     def check_together(self, options: Mapping[str, Plain]) -> list[tuple[str, str]]:
         """The option to blame and the message, for each pair of options that exclude each other."""
@@ -128,22 +114,26 @@ class Lowering:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerType:
-    """An optimizer under its canonical name: one formula, the same on every target.
+    """An optimizer under its canonical name, one formula on every target, or a variant of one (`mindspore.Adam`).
 
     `settings` are in the order of the torch class's arguments; `scheduled` lists the settings and elements
-    (`lr`, `betas[0]`) whose value may change from one update to the next.
+    (`lr`, `betas[0]`) whose value may change from one update to the next.  `lowerings` has, by target, the native
+    classes that compute it, the preferred one first; `refusals` says by target why there is none.  `canonical` is the
+    optimizer that is nearest to a variant; None of any other, and where none is near.
     """
 
     name: str
     description: str
     settings: Mapping[str, Setting]
-    lowerings: Mapping[str, Lowering]
+    lowerings: Mapping[str, tuple[Lowering, ...]]
     requirements: Requirements = field(default_factory=Requirements)
     scheduled: tuple[str, ...] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    canonical: str | None = None
 
     @property
     def defaults(self) -> dict[str, Plain]:
-        """The value of each setting that a document leaves out."""
+        """The value of each setting that a document leaves out; None of one that it must not."""
         return {name: setting.default for name, setting in self.settings.items()}
 
     def setting(self, key: str) -> Setting | None:
@@ -160,6 +150,15 @@ class OptimizerType:
             for item in setting.items:
                 yield item.name
 
+    def lowering(self, target: str, settings: Mapping[str, Plain], scheduled: Iterable[str] = ()) -> Lowering | None:
+        """The first class of `target` that computes it with `settings`, of which `scheduled` change; None if none."""
+        keys = tuple(scheduled)
+        return next((each for each in self.lowerings.get(target, ()) if each.fits(settings, keys)), None)
+
+    def options(self, target: str) -> tuple[str, ...]:
+        """The options of `target` that one of its classes takes."""
+        return tuple(dict.fromkeys(name for each in self.lowerings.get(target, ()) for name in each.options))
+
     def check_together(self, settings: Mapping[str, Plain]) -> list[tuple[str, str]]:
         """The setting to blame and the message, for each pair of values that do not go together.
 
@@ -169,52 +168,20 @@ class OptimizerType:
         return [(each.key, each.message) for each in self.requirements.together if each.broken(values)]
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentType:
-    """An argument of a phase; `default` is its text in the language, or the words for what stands without it."""
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """All that a document can name; immutable, so a new optimizer makes a new catalog.
 
-    name: str
-    kind: Literal["duration", "value", "count", "number", "word", "list"]
-    description: str
-    default: str | None = None
-    required: bool = False
-    words: tuple[str, ...] = ()
-    items: Literal["duration", "value"] | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    exclusive_minimum: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyType:
-    """A phase of the schedule language.
-
-    `supported` is False where this release knows its name only; `last` is True where nothing may follow it.
+    `document` is the JSON Schema that all the rest was read from, to be read only.
     """
 
-    name: str
-    description: str
-    arguments: Mapping[str, ArgumentType]
-    supported: bool = True
-    last: bool = False
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """All that a document can name; immutable, so a new optimizer makes a new catalog."""
-
+    document: Mapping[str, Any] = field(repr=False)
     optimizers: Mapping[str, OptimizerType]
     options: Mapping[str, Mapping[str, Setting]]
     policies: Mapping[str, PolicyType]
     predicates: Mapping[str, str]
     attributes: Mapping[str, str]
     keys: Mapping[str, str]
-
-    def with_optimizer(self, optimizer: OptimizerType) -> Catalog:
-        """A catalog that knows `optimizer` too; one of the same name is replaced."""
-        keys = {**self.keys, **_optimizer_keys(optimizer)}
-        optimizers = {**self.optimizers, optimizer.name: optimizer}
-        return replace(self, optimizers=MappingProxyType(optimizers), keys=MappingProxyType(keys))
 
     @cached_property
     def all_settings(self) -> Mapping[str, tuple[Setting, ...]]:
@@ -233,11 +200,7 @@ class Catalog:
 
     def optimizers_with_option(self, target: str, option: str) -> tuple[str, ...]:
         """The names of the optimizers whose class on `target` takes this option."""
-        return tuple(
-            name
-            for name, each in self.optimizers.items()
-            if target in each.lowerings and option in each.lowerings[target].options
-        )
+        return tuple(name for name, each in self.optimizers.items() if option in each.options(target))
 
 
 def schema_text() -> str:
@@ -245,52 +208,74 @@ def schema_text() -> str:
     return files("optplan.schema").joinpath("optplan-1.schema.json").read_text(encoding="utf-8")
 
 
-@cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a document, parsed; every caller gets the same dict, to be read only."""
-    parsed: dict[str, Any] = json.loads(schema_text())
-    return parsed
+def schema() -> Mapping[str, Any]:
+    """The JSON Schema of a document as it is now, what was registered included, to be read only."""
+    return catalog().document
 
 
-@cache
+# The one name of the package whose value changes; each of its values is immutable.
+_current: Catalog | None = None
+_changing = RLock()
+
+
 def catalog() -> Catalog:
-    """What this release ships."""
-    document = schema()
+    """All that a document can name now: what this release ships, and what was registered since."""
+    return _current or change_catalog(lambda shipped: shipped)
+
+
+def change_catalog(change: Callable[[Catalog], Catalog]) -> Catalog:
+    """Let `catalog()` give `change(catalog())` from now on; values that were handed out stay as they are."""
+    global _current  # noqa: PLW0603 - see above
+    with _changing:
+        _current = change(_current or read_catalog(json.loads(schema_text())))
+        return _current
+
+
+def read_catalog(document: Mapping[str, Any], functions: Mapping[str, Callable[..., float]] | None = None) -> Catalog:
+    """The catalog that the schema `document` describes; `functions` are those of policies that were registered."""
     definitions = document["$defs"]
     options = {
-        target: MappingProxyType({name: _setting(name, entry) for name, entry in block["properties"].items()})
+        target: MappingProxyType(
+            {name: read_setting(name, entry, document) for name, entry in block["properties"].items()}
+        )
         for target, block in definitions["options"].items()
     }
-    optimizers = {name: _optimizer(name, entry) for name, entry in definitions["optimizers"].items()}
-    keys = dict(_keys("", document["properties"]))
-    keys |= _keys("rules.", definitions["rule"]["properties"])
+    optimizers = {name: _optimizer(name, entry, document) for name, entry in definitions["optimizers"].items()}
+    keys = dict(_keys("", document["properties"], document))
+    keys |= _keys("rules.", definitions["rule"]["properties"], document)
     keys["optimizer.type"] = definitions["optimizer"]["properties"]["type"]["description"]
     for target, block in options.items():
         keys |= {f"{target}.{name}": option.description for name, option in block.items()}
     for optimizer in optimizers.values():
         keys |= _optimizer_keys(optimizer)
+    policies = {
+        name: read_policy_type(name, entry, (functions or {}).get(name))
+        for name, entry in definitions["policies"].items()
+    }
     return Catalog(
+        document,
         MappingProxyType(optimizers),
         MappingProxyType(options),
-        MappingProxyType({name: _policy(name, entry) for name, entry in definitions["policies"].items()}),
+        MappingProxyType(policies),
         MappingProxyType({name: entry["description"] for name, entry in definitions["predicates"].items()}),
         MappingProxyType({name: entry["description"] for name, entry in definitions["attributes"].items()}),
         MappingProxyType(keys),
     )
 
 
-def _resolved(entry: dict[str, Any]) -> dict[str, Any]:
+def resolved(entry: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """`entry` with what it refers to, its own keys on top."""
     if "$ref" not in entry:
-        return entry
-    target: Any = schema()
+        return dict(entry)
+    target: Any = document
     for step in entry["$ref"].removeprefix("#/").split("/"):
         target = target[int(step)] if isinstance(target, list) else target[step]
-    return {**_resolved(target), **entry}
+    return {**resolved(target, document), **entry}
 
 
-def _setting(name: str, entry: dict[str, Any]) -> Setting:
-    entry = _resolved(entry)
+def read_setting(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> Setting:
+    """The setting that an entry of the schema describes; of `document`, in which it refers to others."""
+    entry = resolved(entry, document)
     types = entry.get("type", ())
     types = (types,) if isinstance(types, str) else types
     words = tuple(word for word in entry.get("enum", ()) if word is not None)
@@ -305,7 +290,9 @@ def _setting(name: str, entry: dict[str, Any]) -> Setting:
         "exclusiveMaximum" in entry,
         "null" in types or None in entry.get("enum", ()),
         words,
-        tuple(_setting(f"{name}[{place}]", item) for place, item in enumerate(entry.get("prefixItems", ()))),
+        tuple(
+            read_setting(f"{name}[{place}]", item, document) for place, item in enumerate(entry.get("prefixItems", ()))
+        ),
     )
     default = setting.cast(entry.get("default"))
     # an element left out has the element of the list's default
@@ -314,25 +301,20 @@ def _setting(name: str, entry: dict[str, Any]) -> Setting:
     return replace(setting, default=default, items=items or setting.items)
 
 
-def _optimizer(name: str, entry: dict[str, Any]) -> OptimizerType:
+def _optimizer(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> OptimizerType:
     extra = entry["x-optplan"]
     needs = extra["requires"]
     settings = {
-        key: _setting(key, each)
+        key: replace(read_setting(key, each, document), required=key in entry["required"])
         for key, each in entry["properties"].items()
-        if key not in ("type", *schema()["$defs"]["options"])
+        if key not in ("type", *document["$defs"]["options"])
     }
     lowerings = {
-        target: Lowering(
-            target,
-            each["class"],
-            each["reason"],
-            tuple(each["options"]),
-            tuple(each["tensors"]),
-            _constraints(each["excludes"]),
-        )
-        for target, each in extra["targets"].items()
+        target: tuple(_lowering(target, each) for each in entries)
+        for target, entries in extra["targets"].items()
+        if isinstance(entries, list)
     }
+    refusals = {target: each["refused"] for target, each in extra["targets"].items() if isinstance(each, dict)}
     requirements = Requirements(
         _conditions(needs.get("parameters", ())),
         needs["gradients"],
@@ -350,6 +332,29 @@ def _optimizer(name: str, entry: dict[str, Any]) -> OptimizerType:
         MappingProxyType(lowerings),
         requirements,
         tuple(extra["scheduled"]),
+        MappingProxyType(refusals),
+        extra.get("canonical"),
+    )
+
+
+def _lowering(target: str, entry: dict[str, Any]) -> Lowering:
+    arguments = {
+        key: tuple(name) if isinstance(name, list) else name for key, name in entry.get("arguments", {}).items()
+    }
+    scheduled = entry.get("scheduled")
+    return Lowering(
+        target,
+        entry["class"],
+        entry["reason"],
+        tuple(entry.get("options", ())),
+        tuple(entry.get("tensors", ())),
+        _constraints(entry.get("excludes", ())),
+        _conditions(entry.get("when", ())),
+        None if scheduled is None else tuple(scheduled),
+        MappingProxyType(arguments),
+        MappingProxyType(entry.get("constants", {})),
+        tuple(entry.get("devices", ())),
+        entry.get("shares", True),
     )
 
 
@@ -361,31 +366,11 @@ def _constraints(entries: list[Any] | tuple[()]) -> tuple[Constraint, ...]:
     return tuple(Constraint(_conditions(e["when"]), _conditions(e["need"]), e["message"]) for e in entries)
 
 
-def _policy(name: str, entry: dict[str, Any]) -> PolicyType:
-    extra = entry["x-optplan"]
-    arguments = {
-        each["name"]: ArgumentType(
-            each["name"],
-            each["kind"],
-            each["description"],
-            each.get("default"),
-            each.get("required", False),
-            tuple(each.get("words", ())),
-            each.get("items"),
-            each.get("exclusiveMinimum", each.get("minimum")),
-            each.get("maximum"),
-            "exclusiveMinimum" in each,
-        )
-        for each in extra["arguments"]
-    }
-    return PolicyType(name, entry["description"], MappingProxyType(arguments), extra["supported"], "last" in extra)
-
-
-def _keys(prefix: str, properties: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _keys(prefix: str, properties: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, entry in properties.items():
-        yield f"{prefix}{key}", _resolved(entry)["description"]
+        yield f"{prefix}{key}", resolved(entry, document)["description"]
         if "$ref" not in entry:
-            yield from _keys(f"{prefix}{key}.", entry.get("properties", {}))
+            yield from _keys(f"{prefix}{key}.", entry.get("properties", {}), document)
 
 
 def _optimizer_keys(optimizer: OptimizerType) -> dict[str, str]:

@@ -30,7 +30,7 @@ FINE, FINDINGS = 0, 1
 # What 128 + SIGINT and 128 + SIGPIPE are in a shell.
 INTERRUPTED, BROKEN_PIPE = 130, 141
 # What was named on the command line is not there, or not what it should be.
-_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602"})
+_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602", "OP603"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             arguments = make_parser(_VERBS).parse_args(argv)
-            status: int = arguments.action(arguments)
+            status = _registered(arguments)
+            if status == FINE:
+                status = arguments.action(arguments)
         except SystemExit as done:  # argparse, after --help or a usage error
             status = done.code if isinstance(done.code, int) else USAGE
         sys.stdout.flush()
@@ -172,6 +174,7 @@ def _help(arguments: argparse.Namespace) -> int:
     from optplan.diagnostics import suggestion  # noqa: PLC0415 - as above
     from optplan.report.topics import known_topics, topic_text, topics_text  # noqa: PLC0415 - as above
 
+    _take_in_all()
     if arguments.topic is None:
         _say(topics_text(catalog()))
         return FINE
@@ -186,13 +189,44 @@ def _help(arguments: argparse.Namespace) -> int:
 
 def _schema(arguments: argparse.Namespace) -> int:
     del arguments
-    from optplan.catalog import schema_text  # noqa: PLC0415 - see the head of the module
+    import json  # noqa: PLC0415 - see the head of the module
 
-    sys.stdout.write(schema_text())
+    from optplan.catalog import catalog, schema_text  # noqa: PLC0415 - as above
+
+    _take_in_all()
+    text = schema_text()
+    if catalog().document == json.loads(text):
+        sys.stdout.write(text)
+    else:
+        _say(json.dumps(catalog().document, indent=2, ensure_ascii=False))
     return FINE
 
 
 # What they share
+
+
+def _registered(arguments: argparse.Namespace) -> int:
+    """Import what `--import` names; the exit status."""
+    if not getattr(arguments, "imports", None):
+        return FINE
+    from optplan.diagnostics import ConfigError  # noqa: PLC0415 - see the head of the module
+    from optplan.registry.registration import import_registering  # noqa: PLC0415 - as above
+
+    try:
+        import_registering(arguments.imports)
+    except ConfigError as fault:
+        return _told(fault.diagnostics, getattr(arguments, "format", "text"))
+    return FINE
+
+
+def _take_in_all() -> None:
+    """Register what installed packages offer, and tell what cannot be used."""
+    from optplan.diagnostics import Collector  # noqa: PLC0415 - see the head of the module
+    from optplan.registry.registration import take_in_all  # noqa: PLC0415 - as above
+
+    found = Collector()
+    take_in_all(found)
+    _told(found.diagnostics, "text")
 
 
 def _planned(file: str, arguments: argparse.Namespace) -> PlanData | int:

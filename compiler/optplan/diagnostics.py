@@ -237,7 +237,9 @@ CODES: dict[str, str] = {
     "OP502": "the model is not the one that the plan was made for",
     "OP503": "a target that is not there",
     "OP504": "options of the framework that exclude each other",
+    "OP505": "the plan asks for an optimizer or a policy that is not registered here",
     # 6xx: files and networks given on the command line
     "OP601": "a file of parameters that cannot be read",
     "OP602": "a network that cannot be made",
+    "OP603": "what registers an optimizer or a policy cannot be used",
 }

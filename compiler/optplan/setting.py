@@ -20,7 +20,7 @@ class Setting:
     """A hyper-parameter, or an option of a framework: what it may be and what it is when left out.
 
     `items` are the elements of a list, each a setting named `betas[0]`; `words` what a word may be.  A default has the
-    setting's own kind: a float where it is a number, a tuple where it is a list.
+    setting's own kind: a float where it is a number, a tuple where it is a list; one that is `required` has none.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Setting:
     nullable: bool = False
     words: tuple[str, ...] = ()
     items: tuple[Setting, ...] = ()
+    required: bool = False
 
     @property
     def numeric(self) -> bool:

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, also where this folder is run alone."""
-    config.addinivalue_line("markers", "mindspore: needs MindSpore")
-
-
 def hold_promises(path: Path) -> None:
     """Reading gives a header that keeps its promises, or one line of a message."""
     try:

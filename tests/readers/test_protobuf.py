@@ -230,6 +230,7 @@ print(json.dumps({file: {n: [list(s), spell(d)] for n, s, d in items} for file, 
 
 
 @pytest.mark.mindspore
+@pytest.mark.one_mode
 @pytest.mark.skipif(importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed")
 def test_files_that_mindspore_writes(tmp_path: Path) -> None:
     run = subprocess.run(  # noqa: S603 - our own program

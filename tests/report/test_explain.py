@@ -78,7 +78,7 @@ def test_a_setting_that_the_optimizer_lacks_is_said_to_be_left_out() -> None:
 def test_tied_names_lead_to_one_explanation() -> None:
     torch = pytest.importorskip("torch")
 
-    class Tied(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is there or the test is not
+    class Tied(torch.nn.Module):  # type: ignore[name-defined]  # torch is there or the test is not
         def __init__(self) -> None:
             super().__init__()
             self.embed = torch.nn.Embedding(5, 3)

@@ -32,6 +32,13 @@ def test_what_has_no_name_has_no_page(topic: str) -> None:
         ("horizon.steps", "key `horizon.steps`"),
         ("steps", "key `horizon.steps`"),
         ("torch.optim.SGD", "class `torch.optim.SGD`"),
+        ("mindspore.Momentum", "optimizer `mindspore.Momentum`"),
+        ("mindspore.momentum", "optimizer `mindspore.Momentum`"),
+        ("mindspore.nn.Momentum", "class `mindspore.nn.Momentum`"),
+        ("mindspore.nn.LARS", "class `mindspore.nn.LARS`"),
+        ("mindspore.nn.thor", "class `mindspore.nn.thor`"),
+        ("optimizer.mindspore.Adam.beta1", "key `optimizer.mindspore.Adam.beta1`"),
+        ("beta1", "setting `beta1`"),
         ("torch.fused", "key `torch.fused`"),
         ("adamw", "optimizer `adamw`"),
         ("norm", "predicate `norm`"),
@@ -47,6 +54,31 @@ def test_a_page_begins_with_its_name(topic: str, first: str) -> None:
 def test_a_class_tells_its_canonical_name() -> None:
     assert "`type: sgd`" in (topic_text("torch.optim.SGD", catalog()) or "")
     assert "`type: sparse_adam`" in (topic_text("SparseAdam", catalog()) or "")
+
+
+def text_of(topic: str) -> str:
+    """The page on one line."""
+    return " ".join((topic_text(topic, catalog()) or "").split())
+
+
+def test_a_class_whose_arguments_have_other_names_tells_them() -> None:
+    text = text_of("mindspore.nn.Adadelta")
+    assert "It is written `type: adadelta` (where maximize == false" in text
+    assert "There learning_rate is `lr`, epsilon is `eps`; its other arguments have the same names: rho" in text
+    assert "It is written `type: mindspore.Adadelta`. There learning_rate is `lr`; its other arguments" in text
+    assert "Its arguments have the same names there: lr, betas, eps" in text_of("torch.optim.Adam")
+
+
+def test_what_one_framework_alone_has_tells_the_nearest_that_all_have() -> None:
+    assert text_of("mindspore.Momentum").endswith("Only mindspore has it; `sgd` is the nearest that every framework has.")
+    assert "lr required;" in text_of("mindspore.Momentum")
+    assert "It cannot be written in a document: it takes the network itself" in text_of("thor")
+
+
+def test_the_list_names_what_one_framework_alone_has() -> None:
+    text = " ".join(topics_text(catalog()).split())
+    assert "mindspore.NAME what mindspore alone has: Momentum, SGD" in text
+    assert "torch.NAME what torch alone has: LBFGS" in text
 
 
 def test_a_word_with_two_meanings_has_two_pages() -> None:
@@ -66,7 +98,7 @@ def test_the_list_names_every_supported_policy() -> None:
     assert all(name in text for name, policy in catalog().policies.items() if policy.supported)
 
 
-@pytest.mark.parametrize("topic", ["accumulate", "clip", "loss_scale", "mindspore"])
+@pytest.mark.parametrize("topic", ["accumulate", "clip", "loss_scale"])
 def test_a_key_that_is_not_supported_says_so(topic: str) -> None:
     assert " ".join((topic_text(topic, catalog()) or "").split()).endswith("Not supported yet.")
 

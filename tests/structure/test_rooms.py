@@ -19,28 +19,33 @@ ROOMS = {
     "source": "",
     "setting": "",
     "diagnostics": "source",
-    "catalog": "setting diagnostics",
+    "requirement": "| setting",
+    "policy_type": "",
+    "catalog": "setting requirement policy_type diagnostics",
+    "registry": "diagnostics setting catalog | source",  # optimizers and policies of one's own
     "filter": "| source",  # nodes carry their places, and never look at the text there
     "expression": "filter | source",
     "config": "diagnostics setting catalog filter expression | source",
-    "frontend": "source diagnostics setting catalog filter expression config",
-    "resolve": "diagnostics setting catalog filter expression config | source",  # never sees text
+    "frontend": "source diagnostics setting catalog registry filter expression config",
+    "resolve": "diagnostics setting catalog registry filter expression config | source",  # never sees text
     "readers": "diagnostics resolve",
+    "compiled": "diagnostics | resolve",
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
+    "targets.fit": "diagnostics catalog registry resolve",
     "targets.spec": "diagnostics",
-    "targets.torch": "diagnostics setting catalog resolve targets.choose",
-    "targets.mindspore": "diagnostics setting catalog resolve targets.choose",
+    "targets.torch": "diagnostics setting catalog resolve compiled targets.choose targets.fit",
+    "targets.mindspore": "diagnostics setting catalog resolve compiled targets.choose targets.fit",
     "state": "diagnostics resolve",
-    "hosts": "diagnostics resolve | targets.torch targets.mindspore",  # sees Compiled only
+    "hosts": "diagnostics resolve compiled",  # sees Compiled only
     "report": "source diagnostics setting catalog filter expression config resolve targets.choose state",
-    "binding": "diagnostics resolve targets.torch targets.mindspore report",
-    "api": "source diagnostics setting catalog filter expression config frontend resolve readers targets.choose "
-    "targets.torch targets.mindspore state hosts report binding",
-    "__init__": "| diagnostics config resolve api binding",  # imports a name when it is asked for
+    "binding": "diagnostics resolve compiled targets.torch targets.mindspore report",
+    "api": "source diagnostics setting catalog registry filter expression config frontend resolve readers compiled "
+    "targets.choose targets.torch targets.mindspore state hosts report binding",
+    "__init__": "| diagnostics registry config resolve compiled api binding",  # imports a name when it is asked for
     "importers": "diagnostics config api",
     "arguments": "__init__",
-    "cli": "diagnostics catalog resolve readers report targets.spec binding api importers arguments __init__",
+    "cli": "diagnostics catalog registry resolve readers report targets.spec binding api importers arguments __init__",
     "__main__": "cli",
 }
 
@@ -48,9 +53,9 @@ ROOMS = {
 LIBRARIES = {
     "frontend": {"yaml", "jsonschema", "lark", "re2"},
     "resolve": {"re2"},
-    "targets.spec": {"torch"},  # a user's network is built on its meta device
+    "targets.spec": {"torch", "mindspore"},  # a user's network is built on its meta device, or without values
     "targets.torch": {"torch"},
-    "targets.mindspore": {"mindspore"},
+    "targets.mindspore": {"mindspore", "numpy"},  # tables are computed in double precision before they are tensors
     "state": {"numpy"},
     "hosts": {"torch", "mindspore", "lightning", "transformers"},
     "report": {"rich", "matplotlib"},
@@ -60,8 +65,9 @@ LIBRARIES = {
 # modules that import what their caller names, which no table can foresee
 BY_NAME = {
     "__init__": "the package's own names, each from its module when it is asked for",
+    "registry.registration": "the user's `--import package.module`",
+    "targets.fit": "the class that carries an optimizer out",
     "targets.spec": "the user's `--network package.module:callable`",
-    "targets.torch.optimizer": "the class of a registered optimizer",
 }
 
 

@@ -222,5 +222,5 @@ def test_a_plan_for_an_optimizer_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match="adamww") as caught:
         plan.bind(model)
     (told,) = caught.value.diagnostics
-    assert told.code == "OP502"
+    assert told.code == "OP505"
     assert (told.help or "").startswith("did you mean `adamw`")

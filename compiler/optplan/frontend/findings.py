@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optplan.catalog import ELSEWHERE
 from optplan.diagnostics import nearest, suggestion
 from optplan.frontend.nodes import Mapping, Scalar
 from optplan.frontend.places import is_setting
@@ -29,17 +30,10 @@ _REQUIRED = {
     "optimizer": "say `optimizer: {type: adamw, lr: 1e-3}`",
     "where": "say which parameters it is for; `where: all` is every one",
     "type": "say which optimizer it is, such as `type: adamw`",
+    "lr": "the class has no default for it; say `lr: 0.1`",
+    "momentum": "the class has no default for it; say `momentum: 0.9`",
 }
 
-# What other programs call a key; one that the place does not have is no candidate.
-_ELSEWHERE = {
-    "wd": "weight_decay",
-    "decay": "weight_decay",
-    "l2": "weight_decay",
-    "learning_rate": "lr",
-    "lr_rate": "lr",
-    "eta": "lr",
-}
 _ELSEWHERE_IN_A_RULE = {
     "params": "where",
     "filter": "where",
@@ -204,12 +198,7 @@ class Findings:
                 )
             return
         if key == "type":
-            known = list(self._catalog.optimizers)
-            message = (
-                f"unknown optimizer `{value}`" if isinstance(value, str) else "`type` must be the name of an optimizer"
-            )
-            cure = _as_type(str(value), known) or f"there are {_listed(known)}"
-            self._collector.error("OP105", message, span, help=cure)
+            self._unknown_type(value, _schema(error)["x-optplan"]["refused"], span)
             return
         allowed: list[Any] = list(_schema(error).get("enum", ()))
         words = [word for word in allowed if word is not None]
@@ -217,6 +206,19 @@ class Findings:
         message = f"`{key}` must be {' or '.join(f'`{word}`' for word in words)}{null}, not {_shown(value)}"
         code = "OP104" if isinstance(value, str) else "OP103"
         self._collector.error(code, message, span, help=suggestion(value, words) if isinstance(value, str) else None)
+
+    def _unknown_type(self, value: Any, refused: dict[str, str], span: Span) -> None:
+        if not isinstance(value, str):
+            self._collector.error("OP105", "`type` must be the name of an optimizer", span)
+            return
+        why = next((why for name, why in refused.items() if _same_class(value, name)), None)
+        if why is not None:
+            self._collector.error("OP105", f"`{value}` cannot be used as an optimizer: {why}", span)
+            return
+        known = self._catalog.optimizers
+        plain = [name for name in known if "." not in name]
+        cure = _as_type(value, list(known)) or f"there are {_listed(plain)}, and those of one framework alone"
+        self._collector.error("OP105", f"unknown optimizer `{value}`", span, help=cure)
 
     def _wrong_type(self, error: ValidationError, path: Path) -> None:
         if path in self._checked.faulty:
@@ -296,10 +298,28 @@ def _is_rule(path: Path) -> bool:
 
 
 def _as_type(word: str, known: list[str]) -> str | None:
-    """The help for an unknown optimizer, which may be the name of a class: `torch.optim.AdamW`."""
+    """The help for an unknown optimizer, which may be the name of a class: `torch.optim.AdamW`, `nn.Momentum`."""
+    if word == "momentum":
+        return "did you mean `sgd`, with its setting `momentum`, or `mindspore.Momentum`?"
     last = word.rpartition(".")[2]
-    same = [name for name in known if _folded(name) == _folded(last)]
-    return suggestion(same[0] if same else last, known)
+    own = [name for name in known if "." in name and _same_class(word, name)]
+    plain = [name for name in known if _folded(name) == _folded(last)]
+    its_own = word.startswith("mindspore.")
+    same = [*own, *plain] if its_own else [*plain, *own]
+    if same:
+        return f"did you mean `{same[0]}`?"
+    room = [name.partition(".")[2] for name in known if its_own and name.startswith("mindspore.")]
+    if close := nearest(last, room):
+        return f"did you mean {' or '.join(f'`mindspore.{name}`' for name in close)}?"
+    return suggestion(last, [name for name in known if "." not in name])
+
+
+def _same_class(word: str, name: str) -> bool:
+    """Whether `word` is a way to write `mindspore.Momentum`: with `nn` in it, without `mindspore`, in other letters."""
+    first, _, last = word.rpartition(".")
+    framework, _, own = name.rpartition(".")
+    room = first.partition(".")[0]
+    return _folded(last) == _folded(own) and room in ("", "nn", "ms", "optim", framework)
 
 
 def _folded(name: str) -> str:
@@ -309,7 +329,7 @@ def _folded(name: str) -> str:
 def _candidates(name: str, path: Path, known: list[str] | dict[str, Any]) -> list[str]:
     """The keys among `known` that `name` was probably meant to be."""
     other = _ELSEWHERE_IN_A_RULE.get(name) if _is_rule(path) else None
-    other = other or _ELSEWHERE.get(name)
+    other = other or ELSEWHERE.get(name)
     if other is not None and other in known:
         return [other]
     # Any short word is near a setting of one letter.

@@ -8,7 +8,7 @@ checked data once it is reported, so that one fault has one message.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from optplan.frontend.findings import Findings
@@ -44,7 +44,7 @@ class _Shape:
     def run(self) -> None:
         data = self._data(self._checked.root, ())
         findings = Findings(self._checked, self._nodes, self._keys, self._catalog, self._collector)
-        for error in _validator().iter_errors(data):
+        for error in _validator(self._catalog).iter_errors(data):
             findings.report(error)
 
     # Nodes to data
@@ -108,22 +108,19 @@ class _Shape:
     def _later(self, entry: Entry, path: Path) -> bool:
         """Report what the language has and this release does not; whether it was reported."""
         name = entry.name
-        if path == (name,) and name in _LATER:
-            if isinstance(entry.value, Scalar) and entry.value.value in _LATER[name]:
-                return False
-        elif name != "mindspore" or not (path == (name,) or path[0] in {"optimizer", "optimizers", "rules"}):
+        if path != (name,) or name not in _LATER:
+            return False
+        if isinstance(entry.value, Scalar) and entry.value.value in _LATER[name]:
             return False
         self._collector.error("OP109", f"`{name}` is not supported yet", entry.key.span, help="remove it")
         return True
 
 
-@cache
-def _validator() -> Validator:
+@lru_cache(maxsize=1)
+def _validator(catalog: Catalog) -> Validator:
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - a document that is no YAML needs none
 
-    from optplan.catalog import schema  # noqa: PLC0415 - as above
-
-    return Draft202012Validator(schema())
+    return Draft202012Validator(dict(catalog.document))
 
 
 def _patterns(node: Sequence) -> bool:

@@ -7,7 +7,7 @@
 
 Modules stand before what they contain, `in` and `module` are places in `modules`, `kind` is one in `kinds`.  Optional
 are `modules_known` (true), and of a parameter `local` (the name less that of its module), `trainable` (true), `native`
-and `aliases` (each with `name`, `module`, `local`).  The writer is `Network.to_json`.
+and `aliases` (each with `name`, `module`, `local`, `native`).  The writer is `Network.to_json`.
 
 Takes bytes from anywhere.  Guarantees that whatever is wrong with them is a `ReadError`, and that a network which comes
 back is consistent: every place exists, names are unique, shapes can be counted, and the names of its modules cannot
@@ -118,8 +118,9 @@ class _Columns:
         if "aliases" in row:
             aliases = []
             for each, place in _rows(row, "aliases", f"{where}, "):
-                _only(each, ("name", "module", "local"), place)
-                aliases.append(Alias(*self._name(each, place)))
+                _only(each, ("name", "module", "local", "native"), place)
+                native = _word(each, "native", place) if "native" in each else None
+                aliases.append(Alias(*self._name(each, place), native))
             if not aliases:
                 raise ReadError(f"`aliases` of {where} is empty; leave it out")
             self.aliases[index] = tuple(aliases)

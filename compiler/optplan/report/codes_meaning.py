@@ -181,6 +181,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "group. Often one stands at the top of the file and the other in a rule. Remove one of the two.",
         "torch: {fused: true, foreach: true}",
     ),
+    "OP505": Explanation(
+        "The plan was made where an optimizer or a policy of one's own was registered, and is used where it is not. "
+        "Import the module that calls `optplan.register` first, or install the package that offers it by an entry "
+        "point.",
+        '$ python -c "import optplan; optplan.Plan.from_json(text).bind(model)"',
+    ),
     "OP601": Explanation(
         "The file given by `--params` is neither a manifest nor a checkpoint whose header can be read, is damaged, "
         "or is in a format that cannot be read without running it. safetensors, zip files of `torch.save`, "
@@ -193,5 +199,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         "gives keyword arguments as JSON, and under torch nothing has values, for it is called on the meta device: "
         "what reads a number out of a tensor has to wait.",
         "$ optplan plan finetune.optim.yaml --network project.networks:vit",
+    ),
+    "OP603": Explanation(
+        "A module that `--import` names, or an entry point `optplan.optimizers` or `optplan.policies` of an installed "
+        "package, could not be imported, or what it registers is no optimizer or policy; the last line of the error is "
+        "told. Correct the name, or repair, update or uninstall the package that is named.",
+        "$ optplan check finetune.optim.yaml --import project.optimizers",
     ),
 }

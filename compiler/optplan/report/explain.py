@@ -25,7 +25,7 @@ from optplan.report.notation import (
 from optplan.report.plans import policy_texts, settings_of
 from optplan.resolve.curve import Chain, Epochs, Poly, Ramp
 from optplan.resolve.stairs import Stairs, Steps
-from optplan.targets.choose import lowering
+from optplan.targets.choose import framework, lowering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,10 +115,10 @@ def _why_frozen(plan: Plan, treatment: Treatment) -> str:
 
 
 def _carried_out(plan: Plan, group: Group, catalog: Catalog) -> str:
-    """The optimizer, its native class on the plan's target (torch where the plan has none), and why that class."""
+    """The optimizer, its native class on the plan's target, or on that which it is held against, and why that class."""
     if group.optimizer not in catalog.optimizers:
         return group.optimizer
-    native = lowering(group, plan.target or "torch", catalog)
+    native = lowering(group, framework(plan, catalog), catalog)
     return group.optimizer if native is None else f"{group.optimizer}, as {native.class_name}: {native.reason}"
 
 

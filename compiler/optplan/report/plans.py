@@ -32,6 +32,7 @@ from optplan.report.notation import (
     wrapped,
     written,
 )
+from optplan.targets.choose import lowering
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -195,7 +196,7 @@ def _table(plan: Plan) -> Table:
     known = None if plan.horizon.to_data() == dict.fromkeys(plan.horizon.to_data()) else str(plan.horizon)
     title = f"{counted(len(rows), 'group')}{f' for {target}' if target else ''}, {counted(count, 'parameter')}"
     title = f"{title}, {counted(plan.numel, 'element')}{f'; {known}' if known else ''}"
-    remarks = (*policies, *_common(plan, settings, columns), *_outside(plan, count))
+    remarks = (*policies, *_common(plan, settings, columns), *_classes(plan), *_outside(plan, count))
     return Table(title, tuple(head), tuple(rows), total, frozenset({0, 3, 4}), remarks)
 
 
@@ -265,6 +266,18 @@ def _common(plan: Plan, settings: list[dict[str, Setting]], columns: Iterable[st
         if told:
             remarks.setdefault(group.optimizer, ", ".join(told))
     return [Remark("settings", optimizer, text) for optimizer, text in remarks.items()]
+
+
+def _classes(plan: Plan) -> list[Remark]:
+    """The classes that carry the groups out, and why these, where a framework's namesakes compute something else."""
+    if plan.target != "mindspore":
+        return []
+    chosen = {}
+    for group in plan.groups:
+        by = lowering(group, plan.target, catalog()) if group.optimizer in catalog().optimizers else None
+        if by is not None:
+            chosen[group.optimizer, by.class_name] = by
+    return [Remark("class", name, f"{by.class_name}: {by.reason}") for (name, _), by in chosen.items()]
 
 
 def _outside(plan: Plan, trained: int) -> list[Remark]:

@@ -17,7 +17,7 @@ from optplan.report.notation import aligned, written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from optplan.catalog import ArgumentType, Catalog, OptimizerType, PolicyType
+    from optplan.catalog import ArgumentType, Catalog, Lowering, OptimizerType, PolicyType
     from optplan.setting import Setting
 
 EXPLANATIONS = READING | MEANING
@@ -36,21 +36,28 @@ def topics_text(catalog: Catalog) -> str:
     """The topics there are."""
     rows = [
         ("codes", "every diagnostic, or one: `OP203`"),
-        ("optimizers", ", ".join(catalog.optimizers)),
+        ("optimizers", ", ".join(name for name in catalog.optimizers if "." not in name)),
+        *(_own(target, catalog) for target in catalog.options),
         ("policies", ", ".join(name for name, policy in catalog.policies.items() if policy.supported)),
         ("predicates", ", ".join(catalog.predicates)),
         ("attributes", ", ".join(catalog.attributes)),
         ("keys", "every key, or one: `rules.where`, `optimizer.adamw.betas`, `betas`"),
-        ("a class", "the name that it has here: `torch.optim.SGD`"),
+        ("a class", "the name that it has here: `torch.optim.SGD`, `mindspore.nn.Momentum`"),
     ]
     return "optplan help TOPIC, where TOPIC is one of these or a name among them:\n\n" + _table(rows)
+
+
+def _own(target: str, catalog: Catalog) -> tuple[str, str]:
+    """The row of the optimizers that `target` alone has."""
+    own = [name.partition(".")[2] for name in catalog.optimizers if name.startswith(f"{target}.")]
+    return f"{target}.NAME", f"what {target} alone has: {', '.join(own)}"
 
 
 def known_topics(catalog: Catalog) -> list[str]:
     """Every word that `topic_text` knows."""
     words = [*LISTS, *CODES, *catalog.optimizers, *catalog.policies, *catalog.predicates, *catalog.attributes]
     words += [key for key in catalog.keys if key not in words]
-    words += [each.class_name for kind in catalog.optimizers.values() for each in kind.lowerings.values()]
+    words += [each.class_name for kind in catalog.optimizers.values() for each in _lowerings(kind)]
     return list(dict.fromkeys([*words, *catalog.all_settings]))
 
 
@@ -60,8 +67,8 @@ def _pages(topic: str, catalog: Catalog) -> Iterator[str]:
         yield _code(topic.upper())
     if word in LISTS:
         yield _list(word, catalog)
-    if word in catalog.optimizers:
-        yield _optimizer(catalog.optimizers[word])
+    if (name := _named(topic, catalog)) is not None:
+        yield _optimizer(catalog.optimizers[name])
     if word in catalog.policies:
         yield _policy(catalog.policies[word])
     if word in catalog.predicates:
@@ -69,7 +76,13 @@ def _pages(topic: str, catalog: Catalog) -> Iterator[str]:
     if word in catalog.attributes:
         yield f"attribute `{word}`\n\n{_prose(catalog.attributes[word])}"
     yield from _classes(topic, catalog)
+    yield _refused(topic, catalog)
     yield _keys(word, catalog)
+
+
+def _named(topic: str, catalog: Catalog) -> str | None:
+    """The name of the optimizer that `topic` names, in whatever letters."""
+    return next((name for name in catalog.optimizers if name.lower() == topic.lower()), None)
 
 
 def _code(code: str) -> str:
@@ -112,9 +125,15 @@ def _optimizer(kind: OptimizerType) -> str:
     page = [f"optimizer `{kind.name}`", _prose(kind.description), "settings"]
     page[-1] += "\n" + _table((setting.name, _about(setting)) for setting in kind.settings.values())
     page.append(f"may be scheduled\n  {', '.join(kind.scheduled)}")
-    for target, each in kind.lowerings.items():
-        options = f"; options: {', '.join(each.options)}" if each.options else ""
-        page.append(f"{target}\n{_prose(f'{each.class_name}: {each.reason}{options}', '  ')}")
+    for target, classes in kind.lowerings.items():
+        said = [f"{each.class_name}: {each.reason}{_where(each, kind)}" for each in classes]
+        said += [f"options: {', '.join(kind.options(target))}"] if kind.options(target) else []
+        page.append("\n".join([target, *(_prose(each, "  ") for each in said)]))
+    for target, why in kind.refusals.items():
+        page.append(f"{target}\n{_prose(f'none: {why}', '  ')}")
+    if kind.canonical is not None:
+        near = f"`{kind.canonical}` is the nearest that every framework has"
+        page.append(_prose(f"Only {' and '.join(kind.lowerings)} has it; {near}."))
     needs = kind.requirements
     asks = [f"only parameters with {condition}" for condition in needs.parameters]
     asks += ["only sparse gradients"] if needs.gradients == "sparse" else []
@@ -126,9 +145,24 @@ def _optimizer(kind: OptimizerType) -> str:
     return "\n\n".join(page)
 
 
+def _lowerings(kind: OptimizerType) -> Iterator[Lowering]:
+    for classes in kind.lowerings.values():
+        yield from classes
+
+
+def _where(lowering: Lowering, kind: OptimizerType) -> str:
+    """For which settings a class is taken, where it is not for all."""
+    says = [str(each) for each in lowering.when]
+    if lowering.scheduled is not None and set(lowering.scheduled) != set(kind.scheduled):
+        says.append(f"no schedule but of {' and '.join(lowering.scheduled)}")
+    on = f"; on {' and '.join(lowering.devices)} only" if lowering.devices else ""
+    return (f" (where {' and '.join(says)})" if says else "") + on
+
+
 def _about(setting: Setting) -> str:
     """Default, what may stand there, and what it does."""
-    return f"{written(setting.default)} if left out; {setting.expects}. {setting.description}"
+    default = "required" if setting.required else f"{written(setting.default)} if left out"
+    return f"{default}; {setting.expects}. {setting.description}"
 
 
 def _policy(policy: PolicyType) -> str:
@@ -156,24 +190,57 @@ def _about_argument(argument: ArgumentType) -> str:
 
 
 def _classes(topic: str, catalog: Catalog) -> Iterator[str]:
-    """The optimizer that a class of a framework is, by its full name or by its last part."""
+    """The optimizers that a class of a framework is, by its full name or by its last part."""
+    wrapped = {f"mindspore.nn.{name.partition('.')[2]}": name for name in catalog.optimizers if "mindspore." in name}
     for kind in catalog.optimizers.values():
-        for each in kind.lowerings.values():
-            last = each.class_name.rpartition(".")[2]
-            # `adamw` is the canonical name already, `AdamW` the class
-            if topic == each.class_name or (topic == last and topic not in catalog.optimizers):
+        pages: dict[str, str] = {}
+        for each in _lowerings(kind):
+            names = [each.class_name, *(full for full, name in wrapped.items() if name == kind.name)]
+            # `adamw` is the canonical name already, `AdamW` the class; what is our own has no other name
+            last = [name.rpartition(".")[2] for name in names if not name.startswith("optplan.")]
+            if topic in names or (topic in last and topic not in catalog.optimizers):
+                shown = topic if topic in names else each.class_name
                 options = f" Options, under `{each.target}:`, are {', '.join(each.options)}." if each.options else ""
-                names = ", ".join(kind.settings)
-                text = f"It is written `type: {kind.name}`. Its arguments have the same names there: {names}."
-                yield f"class `{each.class_name}`\n\n{_prose(text + options)}"
-                if topic.lower() not in catalog.optimizers:
-                    yield _optimizer(kind)
+                where = "" if "." in kind.name else _where(each, kind)
+                text = f"It is written `type: {kind.name}`{where}. {_arguments(each, kind)}{options}"
+                pages.setdefault(shown, f"class `{shown}`\n\n{_prose(text)}")
+        yield from pages.values()
+        if pages and _named(topic, catalog) is None:
+            yield _optimizer(kind)
+
+
+def _arguments(lowering: Lowering, kind: OptimizerType) -> str:
+    """How the arguments of a class are called in a document."""
+    others: list[str] = []
+    same: list[str] = []
+    alike = [each for each in kind.lowerings[lowering.target] if each.class_name == lowering.class_name]
+    for key in kind.settings:
+        argument = next((name for each in alike if (name := each.argument(key)) is not None), None)
+        if argument == key:
+            same.append(key)
+        elif argument is not None:
+            others.append(f"{argument if isinstance(argument, str) else ' and '.join(argument)} is `{key}`")
+    if not others:
+        return f"Its arguments have the same names there: {', '.join(same)}."
+    rest = f"; its other arguments have the same names: {', '.join(same)}" if same else ""
+    return f"There {', '.join(others)}{rest}."
+
+
+def _refused(topic: str, catalog: Catalog) -> str:
+    """Why a class of a framework can be no optimizer of a document."""
+    refused = catalog.document["$defs"]["optimizer"]["properties"]["type"]["x-optplan"]["refused"]
+    for name, why in refused.items():
+        framework, _, last = name.partition(".")
+        if topic in (name, f"{framework}.nn.{last}", last):
+            return f"class `{framework}.nn.{last}`\n\n{_prose(f'It cannot be written in a document: {why}.')}"
+    return ""
 
 
 def _keys(word: str, catalog: Catalog) -> str:
     """What is known of a key: the whole path, or its last part, which many optimizers may share."""
-    if word in catalog.keys:
-        return f"key `{word}`\n\n{_key(word, catalog)}"
+    whole = next((key for key in catalog.keys if key.lower() == word), None)
+    if whole is not None:
+        return f"key `{whole}`\n\n{_key(whole, catalog)}"
     found: dict[str, list[str]] = {}
     for name, kind in catalog.optimizers.items():
         setting = kind.setting(word)
@@ -183,14 +250,15 @@ def _keys(word: str, catalog: Catalog) -> str:
         rows = [(", ".join(names), text) for text, names in found.items()]
         return f"setting `{word}`\n\n" + "\n\n".join(f"{_prose(names)}\n{_prose(text, '  ')}" for names, text in rows)
     # an optimizer has a page of its own
-    ends = [key for key in catalog.keys if key.endswith(f".{word}") and word not in catalog.optimizers]
+    ends = [key for key in catalog.keys if key.endswith(f".{word}") and _named(word, catalog) is None]
     return "\n\n".join(f"key `{key}`\n\n{_key(key, catalog)}" for key in ends)
 
 
 def _key(key: str, catalog: Catalog) -> str:
     parts = key.split(".", 2)
-    kind = catalog.optimizers.get(parts[1]) if len(parts) == 3 and parts[0] == "optimizer" else None
-    setting = kind.setting(parts[2]) if kind is not None else None
+    owner, _, name = key.removeprefix("optimizer.").rpartition(".")
+    kind = catalog.optimizers.get(owner) if key.startswith("optimizer.") else None
+    setting = kind.setting(name) if kind is not None else None
     if setting is not None:
         return _prose(_about(setting))
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None

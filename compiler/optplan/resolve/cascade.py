@@ -278,8 +278,7 @@ class Cascade:
         sheet.gave(number, (written, "option"), option.value, onto=False)
 
     def _taken(self, optimizer: OptimizerType, target: str) -> tuple[str, ...]:
-        lowering = optimizer.lowerings.get(target)
-        return () if lowering is None else lowering.options
+        return optimizer.options(target)
 
     # Schedules
 

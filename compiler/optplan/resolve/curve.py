@@ -13,6 +13,7 @@ Every shape counts s = t - begin of its phase, lasts D updates, and runs from a 
     Poly    b + (a - b) (1 - w)^power,  w = min(s / D, 1)                  a at s = 0, b at s = D
     Stairs  a gamma^floor(s / every)                                       a gamma^k at s = k every
     Steps   a gamma^(how many of `at` are <= s)                            the drop is at `at` itself
+    Own     a times the factor of a registered policy
 
 `Chain` governs t by its last phase that has begun; past a phase's end its last value stands.
 """
@@ -25,6 +26,7 @@ from math import cos, inf, pi
 from typing import TYPE_CHECKING
 
 from optplan.resolve.level import Last, Level, times
+from optplan.resolve.own import Own
 from optplan.resolve.shape import SLACK, Shape, passed, passed_before
 from optplan.resolve.stairs import Stairs, Steps
 
@@ -260,7 +262,7 @@ class Chain(Shape):
         return " -> ".join(map(str, self.phases))
 
 
-Curve = Hold | Ramp | Poly | Stairs | Steps | Epochs | Chain
+Curve = Hold | Ramp | Poly | Stairs | Steps | Epochs | Chain | Own
 
 
 def end_of(curve: Curve, duration: float | None) -> AnyLevel:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optplan.resolve.curve import Chain, Curve, Epochs, Hold, Poly, Ramp
 from optplan.resolve.level import AnyLevel, Bound, Last, Level
+from optplan.resolve.own import Own
 from optplan.resolve.stairs import Stairs, Steps
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _DEEPEST = 200
 
 _NODES: dict[str, type[Any]] = {
-    node.__name__.lower(): node for node in (Level, Bound, Last, Hold, Ramp, Poly, Stairs, Steps, Epochs, Chain)
+    node.__name__.lower(): node for node in (Level, Bound, Last, Hold, Ramp, Poly, Stairs, Steps, Epochs, Chain, Own)
 }
 
 
@@ -67,6 +68,15 @@ def _text(value: Any) -> None:
         raise TypeError("something that is no text")
 
 
+def _named(value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(item, tuple) and len(item) == 2 for item in value):
+        raise TypeError("something that is no list of arguments")
+    for name, number in value:
+        _text(name)
+        if not isinstance(number, float) or not -inf < number < inf:
+            raise TypeError("an argument that is no number")
+
+
 def _some(read: Callable[[Any], object]) -> Callable[[Any], None]:
     def some(value: Any) -> None:
         if not isinstance(value, tuple) or not value:
@@ -87,4 +97,5 @@ _READ: dict[str, Callable[[Any], object]] = {
     "float | None": lambda value: None if value is None else _number(value),
     "tuple[float, ...]": _some(_number),
     "str": _text,
+    "Arguments": _named,
 }

@@ -54,11 +54,12 @@ def families_by_name(classes: Iterable[str], families: frozenset[str]) -> frozen
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A further name of a tied parameter, and the module that owns it there."""
+    """A further name of a tied parameter, the module that owns it there, and its native local name if it is another."""
 
     name: str
     owner: int
     local: str
+    native: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,11 @@ class Network:
         if index in self.natives:
             row["native"] = self.natives[index]
         if index in self.aliases:
-            row["aliases"] = [_name_data(each.name, each.owner, each.local, modules) for each in self.aliases[index]]
+            row["aliases"] = [
+                _name_data(each.name, each.owner, each.local, modules)
+                | ({} if each.native is None else {"native": each.native})
+                for each in self.aliases[index]
+            ]
         return row
 
     def to_json(self) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from optplan.catalog import catalog
 from optplan.expression import Before, Listing, Name, Number, PerEpoch, Phase, Then
 from optplan.resolve.curve import Epochs, Hold, Poly, Ramp, chain, end_of, moved
 from optplan.resolve.duration import LONGEST, SHORTEST, Clock, Counter, Faults, PolicyFaultError, shown
 from optplan.resolve.level import Level, as_level
+from optplan.resolve.own_phase import own_curve
 from optplan.resolve.stairs import Stairs, Steps
 from optplan.resolve.value import EvaluationError, Scope, evaluate
 
@@ -147,7 +149,8 @@ class Resolver:
                 # What grows has to end.
                 return self._number(policy, "gamma", 1.0) <= 1.0
             case Phase(name):
-                return name in _ENDLESS
+                own = catalog().policies.get(name)
+                return name in _ENDLESS or (own is not None and own.endless)
             case PerEpoch(item) | Then((*_, item)):
                 return self._length(item) is None and self._endless(item)
             case _:
@@ -204,7 +207,9 @@ class Resolver:
                 at = self._times(phase, "at", clock)
                 return Steps(origin, self._number(phase, "gamma", 1.0), at, lasting)
             case _:
-                raise AssertionError(phase.name)  # the front end lets nothing else through
+                return own_curve(
+                    phase, origin, lasting, self._evaluated, lambda name: self._time(phase, name, clock), self._faults
+                )
 
     def _ramp(
         self, phase: Phase, origin: AnyLevel, to: AnyLevel, lasting: float | None, shape: str, start: float
@@ -215,6 +220,13 @@ class Resolver:
         elif phase.name != "warmup":
             self._falls(phase, origin, to)
         return Ramp(origin, to, lasting or 0.0, shape, start)
+
+    def _evaluated(self, argument: Argument) -> float:
+        try:
+            return float(evaluate(argument.value, self._scope))
+        except EvaluationError as fault:
+            self._faults.collector.error(fault.code, fault.message, fault.node.span or argument.span, help=fault.help)
+            raise PolicyFaultError from None
 
     def _above_zero(self, phase: Phase, name: str, level: AnyLevel) -> None:
         """Report an end of an exponential that is not above 0."""
@@ -242,8 +254,12 @@ class Resolver:
     def _sound(self, phase: Phase) -> bool:
         """Whether the arguments of `phase` have values that they can have, which no horizon has a part in."""
         exponential = phase.name == "exp" or self._word(phase, "shape", "") == "exp"
+        kind = catalog().policies.get(phase.name)
+        own = kind is None or kind.function is not None
         try:
             for argument in phase.arguments:
+                if own and argument.name != "from":
+                    continue
                 if argument.name in _LEVELS and not isinstance(argument.value, Listing):
                     level = self._as_level(argument.value)
                     if exponential:
@@ -269,11 +285,7 @@ class Resolver:
         argument = phase.argument(name)
         if argument is None:
             return default
-        try:
-            value = float(evaluate(argument.value, self._scope))
-        except EvaluationError as fault:
-            self._faults.collector.error(fault.code, fault.message, fault.node.span or argument.span, help=fault.help)
-            raise PolicyFaultError from None
+        value = self._evaluated(argument)
         if value < 0:
             self._faults.fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument.value)
         if value == 0 and name == "power":

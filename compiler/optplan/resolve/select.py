@@ -286,10 +286,14 @@ class _Walk:
         # What all parameters have in common tells none apart.
         columns += [column for column in (network.dtypes, network.trainable) if len(set(column)) > 1]
         if self._searches:
-            columns.append([self._searched(name) for name in network.names])
-        alone = network.aliases.keys() | network.natives.keys()
-        if alone:
-            columns.append([index if index in alone else None for index in range(len(network))])
+            searched = [self._searched(name) for name in network.names]
+            for index, native in network.natives.items():
+                searched[index] |= self._searched(_native_name(network.names[index], network.locals[index], native))
+            columns.append(searched)
+        if network.natives:
+            columns.append([*map(network.natives.get, range(len(network)))])
+        if network.aliases:
+            columns.append([index if index in network.aliases else None for index in range(len(network))])
         found: dict[tuple[object, ...], int] = {}
         first: list[int] = []
         point_of: list[int] = []
@@ -310,6 +314,8 @@ class _Walk:
         """The entry of `layers` that covers parameter `index`, and the index in it (-1 where it has none)."""
         _, state, _, _ = self._contexts[self._at[self._network.owners[index]]]
         covering = state.step(self._network.locals[index]).covering
+        if index in self._network.natives:
+            covering = state.step(self._network.natives[index]).covering | covering
         if not covering:
             return None
         pattern = min(covering, key=lambda number: (self._entry_of[number], number))
@@ -329,7 +335,7 @@ class _Walk:
         mask = common | self._named(network.names[index], owner, local, native)
         if not aliases:
             return Point(mask, trainable, dtype, attributes, kind.sparse)
-        under = [mask, *(common | self._named(alias.name, alias.owner, alias.local, None) for alias in aliases)]
+        under = [mask, *(common | self._named(each.name, each.owner, each.local, each.native) for each in aliases)]
         for single in under:
             mask |= single
         return Point(mask, trainable, dtype, attributes, kind.sparse, tuple(under))
@@ -348,7 +354,7 @@ class _Walk:
         if native is not None and native != local:
             covering |= paths.step(native).mask
             if self._searches:
-                mask |= self._searched(name.removesuffix(local) + native)
+                mask |= self._searched(_native_name(name, local, native))
         place = 0
         while covering:
             if covering & 1:
@@ -356,6 +362,11 @@ class _Walk:
             covering >>= 1
             place += 1
         return mask
+
+
+def _native_name(name: str, local: str, native: str) -> str:
+    """The full name of a parameter with its framework's own last part."""
+    return name.removesuffix(local) + native
 
 
 _Context = tuple["State", "State", int, int]

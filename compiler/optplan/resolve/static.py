@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from sys import float_info
 from typing import TYPE_CHECKING
 
+from optplan.catalog import ELSEWHERE
 from optplan.diagnostics import Collector, suggestion
 from optplan.expression import Constant, Listing
 from optplan.resolve.horizon import resolve_horizon
@@ -143,9 +144,7 @@ def _check_options(
 ) -> None:
     """Report options that no optimizer of the file has."""
     for option in options:
-        if not any(
-            option.name in kind.lowerings[option.target].options for kind in kinds if option.target in kind.lowerings
-        ):
+        if not any(option.name in kind.options(option.target) for kind in kinds):
             names = " and ".join(f"`{kind.name}`" for kind in kinds)
             having = catalog.optimizers_with_option(option.target, option.name)
             cure = f"these have: {', '.join(f'`{name}`' for name in having)}" if having else None
@@ -205,6 +204,8 @@ def _no_optimizer(
     known = [key for kind in kinds for key in kind.keys()]  # noqa: SIM118 - a method, this is no mapping
     others = catalog.optimizers_with(name)
     cure = suggestion(name, known, f"{', '.join(f'`{other}`' for other in others)} would have it" if others else None)
+    if ELSEWHERE.get(name) in known:
+        cure = f"did you mean `{ELSEWHERE[name]}`?"
     collector.error(code, f"{names} {_has(kinds)} no `{name}`", place.key_span or place.span, help=cure)
 
 

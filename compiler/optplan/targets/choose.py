@@ -6,17 +6,18 @@ Each refusal names the rule that asks, stands at its place, and gives a paramete
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from optplan.diagnostics import Diagnostic
+from optplan.diagnostics import Collector, Diagnostic
+from optplan.resolve.groups import TARGETS
 from optplan.resolve.value import Attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from optplan.catalog import Catalog, Lowering, OptimizerType
-    from optplan.diagnostics import Collector
     from optplan.resolve.network import Network
     from optplan.resolve.plan import Group, Plan
 
@@ -25,8 +26,54 @@ _REAL = ("float", "bfloat", "complex")
 
 
 def lowering(group: Group, target: str, catalog: Catalog) -> Lowering | None:
-    """The native class for a group, with its reason; None where the target has none."""
-    return catalog.optimizers[group.optimizer].lowerings.get(target)
+    """The native class for a group's settings and schedule, with its reason; None where the target has none."""
+    return catalog.optimizers[group.optimizer].lowering(target, group.settings, group.schedule)
+
+
+def framework(plan: Plan, catalog: Catalog) -> str:
+    """The target that a plan is held against: its own, or where it has none the only one that all its optimizers have.
+
+    Where more than one could take it, or none, that is torch.
+    """
+    if plan.target is not None:
+        return plan.target
+    kinds = [catalog.optimizers[group.optimizer] for group in plan.groups if group.optimizer in catalog.optimizers]
+    able = [target for target in TARGETS if all(target in kind.lowerings for kind in kinds)]
+    return able[0] if len(able) == 1 else "torch"
+
+
+def why_not(group: Group, target: str, catalog: Catalog) -> tuple[str, str | None]:
+    """Why no class of `target` carries a group out, and what would, where that is known."""
+    kind = catalog.optimizers[group.optimizer]
+    if target in kind.refusals:
+        return kind.refusals[target], None
+    if target not in kind.lowerings:
+        why = f"it is {' and '.join(kind.lowerings)}'s own"
+        near = catalog.optimizers.get(kind.canonical or "")
+        if near is None or target not in near.lowerings:
+            return why, None
+        cure = f"`{near.name}` is the nearest that every framework has; `optplan help {kind.name}` tells what differs"
+        return why, cure
+    asks: list[str] = []
+    for by in kind.lowerings[target]:
+        keys = [key for key in group.schedule if by.scheduled is not None and key not in by.scheduled]
+        conditions = [str(each) for each in by.when if not each.holds(group.settings)]
+        if keys and not conditions:
+            asks.append(f"no schedule of {' and '.join(f'`{key}`' for key in keys)}")
+        else:
+            asks.append(" and ".join(f"`{each}`" for each in conditions))
+    return f"it asks for {' or for '.join(asks)}", None
+
+
+def require(plan: Plan, network: Network, target: str, catalog: Catalog) -> None:
+    """ConfigError with what `target` cannot carry out of a plan that was made for another one, or for none.
+
+    Such a plan was not held against the classes of `target`.
+    """
+    if plan.target != target or any(lowering(group, target, catalog) is None for group in plan.groups):
+        collector = Collector()
+        check(replace(plan, target=target), network, catalog, collector)
+        collector.check()
 
 
 def check(plan: Plan, network: Network, catalog: Catalog, collector: Collector) -> None:
@@ -39,7 +86,7 @@ class _Check:
 
     def __init__(self, plan: Plan, network: Network, catalog: Catalog, collector: Collector) -> None:
         self._plan, self._network, self._catalog, self._collector = plan, network, catalog, collector
-        self._target = plan.target or "torch"
+        self._target = framework(plan, catalog)
         # The main optimizer stands behind the rules.
         self._main = len(plan.origins) - 1
         self._kinds = {group.optimizer: catalog.optimizers[group.optimizer] for group in plan.groups}
@@ -49,9 +96,9 @@ class _Check:
             kind = self._kinds[group.optimizer]
             by = lowering(group, self._target, self._catalog)
             if by is None:
-                what = f"`{kind.name}` cannot be carried out on {self._target}, and `{group.parameters[0]}` has it"
-                self._refuse(what, group.origin)
+                self._missing(group, kind)
                 continue
+            self._ending(group)
             self._parameters(group, kind)
             self._gradients(group, kind)
             self._beginnings(group, kind)
@@ -63,6 +110,23 @@ class _Check:
         self._thawed()
 
     # One group
+
+    def _missing(self, group: Group, kind: OptimizerType) -> None:
+        """Nothing on the target carries the group out: why, and what there is."""
+        what = f"`{kind.name}` cannot be carried out on {self._target}, and `{group.parameters[0]}` has it"
+        why, cure = why_not(group, self._target, self._catalog)
+        self._refuse(f"{what}: {why}", group.origin, cure)
+
+    def _ending(self, group: Group) -> None:
+        """Whether each curve ends, where it is laid out in a table beforehand."""
+        if self._target != "mindspore" or self._plan.horizon.steps is not None:
+            return
+        for key, curve in group.curves:
+            if curve.settled is None:
+                place = self._set_by(group, f"schedule.{key}".__eq__)
+                what = f"the policy of `{key}` for `{group.parameters[0]}` never ends, and mindspore needs its end"
+                self._refuse(what, place, "give a `horizon`, such as `horizon: {steps: 100k}`", code="OP407")
+                return
 
     def _parameters(self, group: Group, kind: OptimizerType) -> None:
         """What each parameter must be."""
@@ -179,10 +243,7 @@ class _Check:
     # Whom to blame
 
     def _set_by(self, group: Group, about: Callable[[str], bool]) -> int:
-        """The last rule that set a key which `about` picks, of what the group's first parameter went through."""
-        case = self._plan.cases[self._plan.case_of[self._index[group.parameters[0]]]]
-        touched = {touch.rule for touch in case.history if touch.note is None and about(touch.key)}
-        return next((rule for rule in reversed(case.rules) if self._plan.origins[rule].rule in touched), self._main)
+        return set_by(self._plan, group, about)
 
     def _first(self, groups: list[Group], about: Callable[[str], bool]) -> tuple[Group, int]:
         """The first group that a rule made what it is, with that rule; the second group where there is none."""
@@ -193,9 +254,23 @@ class _Check:
         return groups[1], self._main
 
     def _refuse(self, message: str, place: int, cure: str | None = None, code: str = "OP501") -> None:
-        """Report at a rule, which the message names, or at the main optimizer."""
-        at = self._plan.origins[place]
-        lead = "" if place == self._main else f"rule `{at.rule}`: "
-        excerpt = at.text if at.line else None
-        where = (at.source, at.line, at.column, at.end_line, at.end_column)
-        self._collector.add(Diagnostic(code, "error", lead + message, *where, cure, excerpt=excerpt))
+        self._collector.add(refusal(self._plan, message, place, cure, code))
+
+
+def set_by(plan: Plan, group: Group, about: Callable[[str], bool]) -> int:
+    """The place in the plan's origins of the last rule that set a key which `about` picks; of the main optimizer else.
+
+    Of what the group's first parameter went through.
+    """
+    case = plan.cases[plan.case_of[plan.names.index(group.parameters[0])]]
+    touched = {touch.rule for touch in case.history if touch.note is None and about(touch.key)}
+    return next((rule for rule in reversed(case.rules) if plan.origins[rule].rule in touched), len(plan.origins) - 1)
+
+
+def refusal(plan: Plan, message: str, place: int, cure: str | None = None, code: str = "OP501") -> Diagnostic:
+    """What is said at a rule, which the message names, or at the main optimizer."""
+    at = plan.origins[place]
+    lead = "" if place == len(plan.origins) - 1 else f"rule `{at.rule}`: "
+    excerpt = at.text if at.line else None
+    where = (at.source, at.line, at.column, at.end_line, at.end_column)
+    return Diagnostic(code, "error", lead + message, *where, cure, excerpt=excerpt)

@@ -1,9 +1,10 @@
 """A live network from the words `package.module:callable`.
 
-The module is imported with the current directory first on the path, the callable is called with the keywords given;
-where torch takes part, on its meta device, so that nothing is computed and no memory taken.  Guarantees that whatever
-goes wrong in the user's code is one `ConfigError` (OP602) with the last line of its error, and that nothing of what
-that code prints gets into the data on standard output.
+The module is imported with the current directory first on the path, the callable is called with the keywords given:
+where torch takes part on its meta device, where MindSpore does with parameters that are not initialised, so that
+nothing is computed and no memory taken.  Guarantees that whatever goes wrong in the user's code is one `ConfigError`
+(OP602) with the last line of its error, and that nothing of what that code prints gets into the data on standard
+output.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from optplan.diagnostics import ConfigError, Diagnostic, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
 _FORM = "write `--network package.module:callable`"
@@ -40,8 +41,7 @@ def build(spec: str, arguments: Mapping[str, Any] | None = None) -> Any:
         if not callable(found):
             raise _fault(f"`{spec}` is a `{type(found).__name__}`, which cannot be called", _FORM)
         try:
-            with _meta():
-                made = found(**(arguments or {}))
+            made = _call(found, arguments or {})
         except (Exception, SystemExit) as error:
             raise _fault(
                 f"`{spec}` could not be called: {_last_line(error)}",
@@ -80,12 +80,36 @@ def _look_up(spec: str, module: Any, name: str) -> Any:
     return found
 
 
+def _call(found: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """What the callable returns, made without values where that can be."""
+    with _meta():
+        if "mindspore" not in sys.modules:
+            return found(**arguments)
+        try:
+            with _uninitialised():
+                return found(**arguments)
+        except Exception:  # noqa: BLE001 - whatever the values that are missing make go wrong in the user's code
+            # It computes with them, so it has to have them; what else is wrong with it, it says again.
+            return found(**arguments)
+
+
 def _meta() -> AbstractContextManager[Any]:
     """The meta device of torch where a network of torch is to be expected, else nothing."""
     if "torch" not in sys.modules and ("mindspore" in sys.modules or find_spec("torch") is None):
         return nullcontext()
     device: AbstractContextManager[Any] = import_module("torch").device("meta")
     return device
+
+
+def _uninitialised() -> AbstractContextManager[Any]:
+    """MindSpore's way to make Cells whose parameters take no memory; nothing in a release that has none."""
+    # Operations run on their own time, and one that has no values to work on would fail later, in the midst of others:
+    # from here on the process waits for each.
+    import_module("mindspore.runtime").launch_blocking()
+    without: AbstractContextManager[Any] = getattr(
+        import_module("mindspore.nn.utils"), "no_init_parameters", nullcontext
+    )()
+    return without
 
 
 def _last_line(error: BaseException) -> str:

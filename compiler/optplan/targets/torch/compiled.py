@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from optplan import compiled
 from optplan.targets.torch.optimizer import MultiOptimizer, arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
     from torch.optim import Optimizer
 
@@ -21,13 +20,16 @@ if TYPE_CHECKING:
 _BESIDE = frozenset({"params", "name", "optimizer", "initial_lr", "param_names"})
 
 
-class Compiled:
+class Compiled(compiled.Compiled):
     """A plan's native objects: `optimizer, scheduler = compiled`.
 
     `optimizer` is a stock class of `torch.optim` where one suffices, else a `MultiOptimizer`; `scheduler` is a real
     `LRScheduler`, or None where nothing is scheduled; `scaler` is None.  `parameters` has the trained parameters in
     the order of the groups.
     """
+
+    optimizer: Optimizer
+    scheduler: PlanScheduler | None
 
     def __init__(
         self,
@@ -36,15 +38,9 @@ class Compiled:
         scheduler: PlanScheduler | None,
         parameters: dict[str, nn.Parameter],
     ) -> None:
-        self.plan = plan
+        super().__init__(plan, parameters)
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.scaler = None
-        self._parameters = parameters
-
-    def __iter__(self) -> Iterator[Any]:
-        yield self.optimizer
-        yield self.scheduler
 
     @property
     def parameters(self) -> tuple[nn.Parameter, ...]:
@@ -85,20 +81,9 @@ class Compiled:
             for group in self.optimizer.param_groups
         }
 
-    def lr_of(self, name: str) -> float:
-        """The learning rate that the next update uses for one parameter; KeyError if it is not trained."""
-        group = self.plan.group_of(name)
-        if group is None:
-            raise KeyError(f"parameter {name!r} is frozen: it has no learning rate")
-        return self.lr()[group.name]
-
-    def __repr__(self) -> str:
-        kind = type(self.optimizer).__name__
-        return f"<Compiled {kind}, {len(self.plan.groups)} groups>\n{self.plan!r}"
-
-    def _repr_html_(self) -> str:
-        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # the protocol of notebooks; a plan in hand is binding's
-        return html
+    @torch.no_grad()
+    def _write(self, parameter: nn.Parameter, value: Any) -> None:
+        parameter.copy_(torch.as_tensor(value))
 
 
 def _number(value: Any) -> Any:

@@ -13,6 +13,7 @@ import torch
 
 from optplan.catalog import catalog
 from optplan.diagnostics import suggestion
+from optplan.targets.fit import class_of, find_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,17 +26,8 @@ OPTIONS = ("foreach", "fused", "capturable", "differentiable")
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     """The class that carries the canonical optimizer `name` out under torch; KeyError if there is none."""
-    module, _, attribute = catalog().optimizers[name].lowerings["torch"].class_name.rpartition(".")
-    found: type[torch.optim.Optimizer] = getattr(_module(module), attribute)
+    found: type[torch.optim.Optimizer] = class_of(catalog().optimizers[name].lowerings["torch"][0], name)
     return found
-
-
-def _module(name: str) -> Any:
-    if name == "torch.optim":
-        return torch.optim
-    from importlib import import_module  # noqa: PLC0415 - only a registered optimizer lives elsewhere
-
-    return import_module(name)
 
 
 def arguments(name: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
@@ -45,6 +37,9 @@ def arguments(name: str, groups: list[dict[str, Any]]) -> dict[str, Any]:
     `initial_accumulator_value`), and all but lr of a class of one group, which computes one from the other there.
     """
     kind = catalog().optimizers[name]
+    if not kind.lowerings["torch"][0].class_name.startswith("torch."):
+        # A registered class may ask for any setting, or check it; what updates use is in the groups.
+        return {key: groups[0][key] for key in (*kind.settings, *kind.options("torch")) if key in groups[0]}
     alike = kind.requirements.shared
     if kind.requirements.one_group:
         alike = tuple(key for key in kind.settings if key != "lr")
@@ -167,7 +162,7 @@ def _check_names(group: object) -> None:
     if not isinstance(group, dict) or "optimizer" not in group:
         raise ValueError("each parameter group must be a dict that names its `optimizer`, such as 'adamw'")
     name = group["optimizer"]
-    kind = catalog().optimizers.get(name)
+    kind = find_optimizer(str(name))
     if kind is None:
         hint = suggestion(str(name), catalog().optimizers)
         raise ValueError(f"unknown optimizer {name!r}" + (f"; {hint}" if hint else ""))

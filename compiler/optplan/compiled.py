@@ -1,0 +1,110 @@
+"""What the user holds, whatever the framework: a plan's native objects, and answers about them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from optplan.diagnostics import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from optplan.resolve.plan import Plan
+
+__all__ = ["Compiled"]
+
+
+class Compiled(ABC):
+    """A plan's native objects: `optimizer, scheduler = compiled`.
+
+    `optimizer` is a `torch.optim.Optimizer` or a `mindspore.nn.Optimizer`; `scheduler` is a `LRScheduler`, or None
+    where nothing is scheduled, and in MindSpore, where schedules are inside the optimizer; `scaler` is None.
+    """
+
+    optimizer: Any
+    scheduler: Any = None
+    scaler: Any = None
+
+    def __init__(self, plan: Plan, parameters: Mapping[str, Any]) -> None:
+        self.plan = plan
+        self._parameters = parameters
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.optimizer
+        yield self.scheduler
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Any, ...]:
+        """The trained parameters, in the order in which the optimizer has them."""
+
+    @property
+    @abstractmethod
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups as they stand: `params`, `name`, `optimizer` where there are several, and every setting."""
+
+    @property
+    def optimizer_class(self) -> type[Any]:
+        """The class of the optimizer: in torch the one that `optimizer_class(param_groups, **defaults)` builds."""
+        return type(self.optimizer)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Arguments of `optimizer_class` beside the groups, which carry all settings."""
+        return {}
+
+    @abstractmethod
+    def lr(self) -> dict[str, float]:
+        """The learning rate that the next update uses, by group."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Every setting that the next update uses, by group."""
+
+    def lr_of(self, name: str) -> float:
+        """The learning rate that the next update uses for one parameter; KeyError if it is not trained."""
+        group = self.plan.group_of(name)
+        if group is None:
+            raise KeyError(f"parameter {name!r} is frozen: it has no learning rate")
+        return self.lr()[group.name]
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """Write `weights` into the network's parameters, whatever their names are there; all of them or none.
+
+        Names are canonical, a tied parameter's others, or the framework's own; values are arrays or tensors of the
+        parameter's shape, or of the one that the plan has, cast to its type.  KeyError for a name that is not there, ValueError for another shape.
+
+        Safe at any time.  In MindSpore `set_data`, `load_param_into_net` and `parameter[...] = ...` bind new memory,
+        which a compiled step does not see: what they load after the first update is cut off from training.
+        """
+        native = {self._native_name(parameter): parameter for parameter in self._parameters.values()}
+        shapes = {id(self._parameters[name]): shape for name, shape in zip(self.plan.names, self.plan.shapes, strict=True)}
+        found = []
+        for name, value in weights.items():
+            parameter = self._parameters.get(self.plan.aliases.get(name, name), native.get(name))
+            if parameter is None:
+                near = nearest(name, self._parameters)
+                hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+                raise KeyError(f"the network has no parameter {name!r}{hint}")
+            if tuple(value.shape) not in {tuple(parameter.shape), shapes[id(parameter)]}:
+                shape = tuple(parameter.shape)
+                raise ValueError(f"{name!r} has shape {tuple(value.shape)}, and the parameter {shape}")
+            found.append((parameter, value))
+        for parameter, value in found:
+            self._write(parameter, value)
+
+    def _native_name(self, parameter: Any) -> str | None:  # noqa: ARG002 - a parameter of torch has no name of its own
+        return None
+
+    @abstractmethod
+    def _write(self, parameter: Any, value: Any) -> None:
+        """Copy an array or tensor into the memory that the parameter has."""
+
+    def __repr__(self) -> str:
+        kind = type(self.optimizer).__name__
+        return f"<Compiled {kind}, {len(self.plan.groups)} groups>\n{self.plan!r}"
+
+    def _repr_html_(self) -> str:
+        html: str = self.plan._repr_html_()  # type: ignore[attr-defined]  # the protocol of notebooks; a plan in hand is binding's
+        return html

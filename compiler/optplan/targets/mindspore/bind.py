@@ -1,0 +1,89 @@
+"""A plan and the Cell as it is now, to native objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mindspore as ms
+
+from optplan.catalog import catalog
+from optplan.diagnostics import Collector, ConfigError, diagnostic
+from optplan.targets.choose import lowering, refusal, require, set_by
+from optplan.targets.fit import check_groups, check_network
+from optplan.targets.mindspore.compiled import Compiled
+from optplan.targets.mindspore.members import Tables, make
+from optplan.targets.mindspore.several import MultiOptimizer
+from optplan.targets.mindspore.view import view
+
+if TYPE_CHECKING:
+    from mindspore import Parameter, nn
+
+    from optplan.catalog import Lowering
+    from optplan.resolve.plan import Group, Plan
+    from optplan.targets.mindspore.view import View
+
+
+def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
+    """The native objects of `plan` for `cell`; ConfigError (OP502) where the cell is not the one planned for.
+
+    `seen` is the view of the cell where the caller has just taken it.  ConfigError (OP501) where a class does not run
+    on the device that is set, or nothing carries out what the plan asks.
+    """
+    if seen is None:
+        seen = view(cell)
+        check_network(plan, seen.network)
+    check_groups(plan)
+    require(plan, seen.network, "mindspore", catalog())
+    # In MindSpore's own order, in which gradients come: the view's is another one in recurrent networks.
+    place = {id(parameter): number for number, parameter in enumerate(cell.get_parameters())}
+    named = zip(seen.network.names, seen.parameters, strict=True)
+    parameters = dict(sorted(named, key=lambda each: place[id(each[1])]))
+    groups = _carried_out(plan)
+    _check_names([parameters[name] for group in plan.groups for name in group.parameters])
+    for name in plan.frozen:
+        parameters[name].requires_grad = False
+    for name in plan.thawed:
+        parameters[name].requires_grad = True
+    shaped = zip(seen.network.shapes, seen.parameters, strict=True)
+    flat = frozenset(id(parameter) for shape, parameter in shaped if len(shape) < parameter.ndim)
+    members = make(groups, parameters, Tables(plan.horizon), flat)
+    trained = {name for group in plan.groups for name in group.parameters}
+    ordered = [parameter for name, parameter in parameters.items() if name in trained]
+    if len(members) == 1:
+        optimizer = members[0].optimizer
+    else:
+        names = [f"member{number}" for number in range(len(members))]
+        optimizer = MultiOptimizer([member.optimizer for member in members], names, ordered)
+    return Compiled(plan, optimizer, members, parameters)
+
+
+def _carried_out(plan: Plan) -> list[tuple[Group, Lowering]]:
+    """The class of each group; ConfigError (OP501) where it, or an option, does not run on the device that is set."""
+    device = ms.get_context("device_target")
+    collector = Collector()
+    found = []
+    for group in plan.groups:
+        by = lowering(group, "mindspore", catalog())
+        if by is None:
+            raise AssertionError(group)
+        if by.devices and device not in by.devices:
+            cure = f"it runs on {' and '.join(by.devices)}"
+            collector.add(refusal(plan, f"`{by.class_name}` does not run on {device}", group.origin, cure))
+        if device == "CPU" and group.options_of("mindspore").get("grad_centralization"):
+            place = set_by(plan, group, "mindspore.grad_centralization".__eq__)
+            message = f"`grad_centralization` does not run on CPU, and `{group.parameters[0]}` has it"
+            collector.add(refusal(plan, message, place, "leave it out, or set another `device_target`"))
+        found.append((group, by))
+    collector.check()
+    return found
+
+
+def _check_names(parameters: list[Parameter]) -> None:
+    """ConfigError (OP211) where two parameters call themselves the same, which MindSpore's optimizers refuse."""
+    seen: set[str] = set()
+    for parameter in parameters:
+        if parameter.name in seen:
+            message = f"two parameters of the network have the name `{parameter.name}` in MindSpore"
+            cure = "let the cell that has them be an attribute of the network: attaching it completes their names"
+            raise ConfigError([diagnostic("OP211", message, help=cure)])
+        seen.add(parameter.name)

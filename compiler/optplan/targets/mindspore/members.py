@@ -1,0 +1,142 @@
+"""Groups of a plan to native optimizers.
+
+Each group is an optimizer of its own, with scalar rates: a rate per group within one optimizer would cost seconds of
+compiling.  Beyond `MOST` groups those that differ in nothing but rate and decay share one optimizer again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from optplan.targets.fit import class_of
+from optplan.targets.mindspore.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from mindspore import Parameter, nn
+    from numpy.typing import NDArray
+
+    from optplan.catalog import Lowering
+    from optplan.resolve.curve import Curve
+    from optplan.resolve.horizon import Horizon
+    from optplan.resolve.plan import Group
+
+MOST = 16
+# What groups within one optimizer may differ in.
+_GROUPED = ("lr", "weight_decay")
+
+
+class Member(NamedTuple):
+    """A native optimizer and the groups that it carries out."""
+
+    optimizer: nn.Optimizer
+    groups: tuple[Group, ...]
+
+
+class Tables:
+    """The tables of a plan: one for each distinct curve and own value, filled once."""
+
+    def __init__(self, horizon: Horizon) -> None:
+        self._steps = horizon.steps
+        self._factors: dict[Curve, NDArray[np.float64]] = {}
+        self._tables: dict[tuple[Curve, float], Table] = {}
+
+    def of(self, curve: Curve, own: float) -> Table:
+        """The table of `curve` for the own value `own`."""
+        key = (curve, own)
+        if key not in self._tables:
+            self._tables[key] = Table(self._values(curve, own))
+        return self._tables[key]
+
+    def _values(self, curve: Curve, own: float) -> NDArray[np.float64]:
+        count = self._length(curve)
+        if not curve.relative:
+            return np.array([curve.value(t, own) for t in range(count)])
+        if curve not in self._factors:
+            self._factors[curve] = np.array([curve.factor(t) for t in range(count)])
+        return own * self._factors[curve]
+
+    def _length(self, curve: Curve) -> int:
+        """Up to the last change, or the horizon where a curve never stops changing."""
+        settled = curve.settled
+        if settled is not None:
+            return int(np.ceil(settled)) + 1
+        if self._steps is None:
+            raise AssertionError(curve)
+        return int(self._steps)
+
+
+def make(
+    groups: Sequence[tuple[Group, Lowering]],
+    parameters: dict[str, Parameter],
+    tables: Tables,
+    flat: frozenset[int] = frozenset(),
+) -> list[Member]:
+    """The optimizers that carry `groups` out, each group by its class.
+
+    `parameters` stand in MindSpore's order; `flat` has the identities of those with a dimension of one more than the
+    plan says.
+    """
+    apart: dict[Hashable, list[tuple[Group, Lowering]]] = {}
+    for number, (group, by) in enumerate(groups):
+        alone = len(groups) <= MOST or not by.shares
+        apart.setdefault(number if alone else _signature(group, by), []).append((group, by))
+    return [_member([group for group, _ in each], each[0][1], parameters, tables, flat) for each in apart.values()]
+
+
+def _signature(group: Group, by: Lowering) -> Hashable:
+    """What groups that share an optimizer have in common."""
+    values = tuple((key, value) for key, value in group.values if key not in _GROUPED)
+    curves = tuple((key, curve) for key, curve in group.curves if key not in _GROUPED)
+    return by.class_name, values, curves
+
+
+def _member(
+    groups: list[Group], by: Lowering, parameters: dict[str, Parameter], tables: Tables, flat: frozenset[int]
+) -> Member:
+    first = groups[0]
+    native: type[nn.Optimizer] = class_of(by, first.optimizer)
+    arguments: dict[str, Any] = dict(by.constants)
+    if flat and getattr(native, "takes_flat", False):
+        arguments["flat"] = flat
+    for key, value in first.values:
+        argument = by.argument(key)
+        if argument is None:
+            continue
+        given = _given(first, key, value, tables)
+        if isinstance(argument, str):
+            arguments[argument] = given
+        else:
+            arguments.update(zip(argument, given, strict=True))
+    # Groups are passed even where there is one: a flat list would leave names with `beta` and `gamma` without decay.
+    dicts: list[dict[str, Any]] = []
+    for group in groups:
+        own = set(group.parameters)
+        ordered = [parameter for name, parameter in parameters.items() if name in own]
+        entry: dict[str, Any] = {"params": ordered, **_options(group)}
+        if len(groups) > 1:
+            entry |= {key: _given(group, key, value, tables) for key, value in group.values if key in _GROUPED}
+            # Next to a schedule a fixed rate would lose digits: each is a table, if only of one entry.
+            rate = entry["lr"]
+            entry["lr"] = rate if isinstance(rate, Table) else Table(np.array([rate]))
+        dicts.append(entry)
+    if len(groups) > 1:
+        arguments["learning_rate"] = dicts[0]["lr"]
+        theirs = {name for group in groups for name in group.parameters}
+        dicts.append({"order_params": [parameter for name, parameter in parameters.items() if name in theirs]})
+    return Member(native(dicts, **arguments), tuple(groups))
+
+
+def _given(group: Group, key: str, value: Any, tables: Tables) -> Any:
+    """The argument for a setting: its value, or a table where it has a policy; a tuple of these for a list."""
+    if isinstance(value, tuple):
+        return tuple(_given(group, f"{key}[{place}]", each, tables) for place, each in enumerate(value))
+    curve = group.schedule.get(key)
+    return value if curve is None else tables.of(curve, group.own(key))
+
+
+def _options(group: Group) -> dict[str, Any]:
+    return {name: value for name, value in group.options_of("mindspore").items() if value is not None}

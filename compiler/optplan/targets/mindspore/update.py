@@ -1,0 +1,113 @@
+"""What our own optimizers share: how gradients, rates and decay come to a formula.
+
+An optimizer here is a `mindspore.nn.Optimizer` over groups, as any other, whose numeric hyper-parameters are constants
+or tables, and whose `construct` maps one function over all its parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.ops import functional as F  # noqa: N812 - its usual name
+from mindspore.ops.composite import MultitypeFuncGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optplan.targets.mindspore.table import Number
+
+Tensors = tuple[Tensor, ...]
+
+_negative = MultitypeFuncGraph("negative")
+
+
+@_negative.register("Tensor")
+def _negative_tensor(gradient: Tensor) -> Tensor:
+    return ops.neg(gradient)
+
+
+_times = MultitypeFuncGraph("times")
+
+
+@_times.register("Tensor", "Tensor")
+def _times_tensor(factor: Tensor, value: Tensor) -> Tensor:
+    return factor * value
+
+
+_shrink = MultitypeFuncGraph("shrink")
+
+
+@_shrink.register("Tuple", *["Tensor"] * 3)
+def _shrink_update(constants: Tensors, rate: Tensor, decay: Tensor, parameter: Tensor) -> bool:
+    (unscaled,) = constants
+    ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)))
+    return True
+
+
+class Update(nn.Optimizer):
+    """Base of the optimizers of this package: a subclass sets `maximize` and writes `construct`.
+
+    `parameters` are groups, as `nn.Optimizer` takes them; the learning rate, a group's `lr` and the weight decay are
+    numbers or tables.
+    """
+
+    def __init__(
+        self, learning_rate: Number, parameters: Any, weight_decay: Number = 0.0, loss_scale: float = 1.0
+    ) -> None:
+        super().__init__(learning_rate, parameters, weight_decay, loss_scale)
+        self.maximize = False
+        # The base class multiplies decay by the loss scale, for L2; a decoupled decay wants it as it was.
+        self.unscaled = Tensor(1.0 / self.loss_scale, mstype.float32)
+        # One decay for all is one number in the graph, not one for each parameter.
+        self.one_decay = len({each if isinstance(each, float) else id(each) for each in self.group_weight_decay}) == 1
+
+    def uphill(self, gradients: Tensors) -> Tensors:
+        """The gradients, negated where the objective is to be maximized."""
+        if self.maximize:
+            gradients = self.map_(_negative, gradients)
+        return gradients
+
+    def plain(self, gradients: Tensors) -> Tensors:
+        """What a formula without decay, or with a decoupled one, starts from: signs, means and loss scale settled."""
+        settled: Tensors = self.scale_grad(self.gradients_centralization(self.uphill(gradients)))
+        return settled
+
+    def decayed(self, gradients: Tensors) -> Tensors:
+        """What a formula with L2 decay starts from: as `plain`, with weight_decay * parameter added."""
+        settled: Tensors = self.scale_grad(self.gradients_centralization(self.decay_weight(self.uphill(gradients))))
+        return settled
+
+    def advanced(self) -> Tensor:
+        """The t of the formulas, 1 at the first update, as a float32 scalar; counts this update in `global_step`."""
+        step = self.global_step + 1
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        return ops.cast(step, mstype.float32).reshape(())
+
+    def scaled(self, factor: Tensor, rate: Any) -> Any:
+        """`factor` times the rate, or times each where groups differ in it."""
+        if self.is_group_lr:
+            return self.map_(F.partial(_times, factor), rate)
+        return factor * rate
+
+    def each(self, update: Callable[..., bool], constants: tuple[Any, ...], rate: Any, *columns: Any) -> Any:
+        """`update(constants, rate, *column)` for each parameter; `rate` is a number, or one for each by groups."""
+        if self.is_group_lr:
+            return self.hyper_map(F.partial(update, constants), rate, *columns)
+        return self.hyper_map(F.partial(update, constants, rate), *columns)
+
+    def each_decayed(
+        self, update: Callable[..., bool], constants: tuple[Any, ...], rate: Any, decay: Any, *columns: Any
+    ) -> Any:
+        """`update(constants, rate, decay, *column)` for each parameter, with `decay` from `get_weight_decay()`."""
+        if self.is_group_lr:
+            return self.hyper_map(F.partial(update, constants), rate, decay, *columns)
+        if self.one_decay:
+            return self.hyper_map(F.partial(update, constants, rate, decay[0]), *columns)
+        return self.hyper_map(F.partial(update, constants, rate), decay, *columns)
+
+    def shrink(self, rate: Any, decay: Any) -> None:
+        """Multiply each parameter by 1 - rate * weight decay, the decoupled decay, where there is any."""
+        if self.exec_weight_decay:
+            self.each_decayed(_shrink, (self.unscaled,), rate, decay, self._parameters)

@@ -1,0 +1,63 @@
+"""What is loaded into a network that is being trained."""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+import optplan
+from tests.mindspore.training import USES, deep, training
+
+pytestmark = pytest.mark.mindspore
+
+CONFIG = {"optplan": 1, "optimizer": {"type": "adamw", "lr": 1e-3, "weight_decay": 0}}
+THREES = np.full((5, 8), 3.0, np.float32)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_is_loaded_between_updates_stays_and_is_trained_on(use: str) -> None:
+    """Adam's first updates move a weight by the rate each, so four of them leave it within 4e-3 of what was loaded."""
+    network = deep()
+    compiled = optplan.compile(CONFIG, network)
+    train = training(use, network, compiled.optimizer)
+    train(2)
+    compiled.load_weights({"head.weight": THREES})
+    train(2)
+    moved = np.abs(network.head.weight.asnumpy() - 3.0)
+    assert 0 < moved.max() < 4.1e-3
+
+
+def test_what_is_loaded_before_the_first_update_stays() -> None:
+    network = deep()
+    compiled = optplan.compile(CONFIG, network)
+    ms.load_param_into_net(network, {"head.weight": Parameter(Tensor(THREES))})
+    training("jit", network, compiled.optimizer)(2)
+    moved = np.abs(network.head.weight.asnumpy() - 3.0)
+    assert 0 < moved.max() < 2.1e-3
+
+
+def test_why_there_is_a_way_of_our_own() -> None:
+    """MindSpore's own `set_data` between updates cuts the parameter off from the compiled step: it moves no more."""
+    network = deep()
+    compiled = optplan.compile(CONFIG, network)
+    train = training("jit", network, compiled.optimizer)
+    train(2)
+    network.head.weight.set_data(Tensor(THREES))
+    train(2)
+    assert np.array_equal(network.head.weight.asnumpy(), THREES)
+
+
+def test_names_are_canonical_or_native_and_all_of_them_or_none_are_written() -> None:
+    network = deep()
+    compiled = optplan.compile(CONFIG, network)
+    ones = np.ones(8, np.float32)
+    compiled.load_weights({"blocks.0.norm.weight": 2 * ones, "blocks.1.norm.gamma": Tensor(3 * ones)})
+    assert np.array_equal(network.blocks[0].norm.gamma.asnumpy(), 2 * ones)
+    assert np.array_equal(network.blocks[1].norm.gamma.asnumpy(), 3 * ones)
+    with pytest.raises(KeyError, match=r"no parameter 'head\.wieght'; did you mean 'head\.weight'"):
+        compiled.load_weights({"blocks.0.norm.weight": ones, "head.wieght": THREES})
+    with pytest.raises(ValueError, match=r"'head\.weight' has shape \(8, 5\), and the parameter \(5, 8\)"):
+        compiled.load_weights({"blocks.0.norm.weight": ones, "head.weight": THREES.T})
+    assert np.array_equal(network.blocks[0].norm.gamma.asnumpy(), 2 * ones)
