@@ -22,7 +22,7 @@ from functools import cached_property
 from importlib.resources import files
 from threading import RLock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optplan.policy_type import ArgumentType, PolicyType, read_policy_type
 from optplan.requirement import Condition, Constraint, Requirements
@@ -75,7 +75,8 @@ class Lowering:
     class for a setting, or the arguments for the elements of one, where the name is another; `constants` are arguments
     that never change.  `options` are the names of the target's options that it takes, `excludes` what these ask of each
     other, `tensors` the settings that the class also takes as tensors; `devices` those that it runs on, () for all.
-    `shares` tells whether groups that differ in rate and decay alone can share one object of the class.
+    `shares` tells whether groups that differ in rate and decay alone can share one object of the class.  `gradients` are
+    those that it takes, where these are fewer than the optimizer's.
     """
 
     target: str
@@ -90,6 +91,7 @@ class Lowering:
     constants: Mapping[str, Plain] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     shares: bool = True
+    gradients: Literal["dense", "sparse"] | None = None
 
     def argument(self, key: str) -> str | tuple[str, ...] | None:
         """The argument of the class for a setting, a tuple for the elements of one.
@@ -355,6 +357,7 @@ def _lowering(target: str, entry: dict[str, Any]) -> Lowering:
         MappingProxyType(entry.get("constants", {})),
         tuple(entry.get("devices", ())),
         entry.get("shares", True),
+        entry.get("gradients"),
     )
 
 

@@ -73,13 +73,15 @@ class Compiled(ABC):
         """Write `weights` into the network's parameters, whatever their names are there; all of them or none.
 
         Names are canonical, a tied parameter's others, or the framework's own; values are arrays or tensors of the
-        parameter's shape, or of the one that the plan has, cast to its type.  KeyError for a name that is not there, ValueError for another shape.
+        parameter's shape, or of the one that it has in the plan, cast to its type.  KeyError for a name that is not
+        there, ValueError for another shape.
 
         Safe at any time.  In MindSpore `set_data`, `load_param_into_net` and `parameter[...] = ...` bind new memory,
         which a compiled step does not see: what they load after the first update is cut off from training.
         """
         native = {self._native_name(parameter): parameter for parameter in self._parameters.values()}
-        shapes = {id(self._parameters[name]): shape for name, shape in zip(self.plan.names, self.plan.shapes, strict=True)}
+        named = zip(self.plan.names, self.plan.shapes, strict=True)
+        shapes = {id(self._parameters[name]): shape for name, shape in named}
         found = []
         for name, value in weights.items():
             parameter = self._parameters.get(self.plan.aliases.get(name, name), native.get(name))

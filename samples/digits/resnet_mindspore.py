@@ -29,7 +29,7 @@ class Stem(nn.Cell):
 
     def construct(self, images: Tensor) -> Tensor:
         """Give `(batch, width, 8, 8)` for `(batch, 1, 8, 8)`."""
-        return ops.relu(self.bn(self.conv(images)))
+        return ops.silu(self.bn(self.conv(images)))
 
 
 class Block(nn.Cell):
@@ -44,8 +44,8 @@ class Block(nn.Cell):
 
     def construct(self, features: Tensor) -> Tensor:
         """Give `(batch, width, 8, 8)` for the same."""
-        inner = ops.relu(self.bn1(self.conv1(features)))
-        return ops.relu(features + self.bn2(self.conv2(inner)))
+        inner = ops.silu(self.bn1(self.conv1(features)))
+        return ops.silu(features + self.bn2(self.conv2(inner)))
 
 
 class ResidualNetwork(nn.Cell):

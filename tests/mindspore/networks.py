@@ -213,6 +213,14 @@ class Attentive(nn.Cell):
         self.recurrent = nn.LSTM(8, 8, num_layers=2, bidirectional=True)
 
 
+class Kernel(nn.Conv1d):
+    """A kernel over one dimension, and a parameter that only looks like one."""
+
+    def __init__(self, *sizes: int, has_bias: bool) -> None:
+        super().__init__(*sizes, has_bias=has_bias)
+        self.scale = ones(2, 2, 1, 2)
+
+
 class Wide(nn.Cell):
     """Some six gigabytes of parameters."""
 

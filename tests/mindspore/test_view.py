@@ -24,6 +24,7 @@ from tests.mindspore.networks import (
     Gains,
     Gradients,
     HeadFirst,
+    Kernel,
     Listed,
     ListedAndTied,
     LlamaRMSNorm,
@@ -119,9 +120,7 @@ def test_names_are_those_of_the_tree(
     assert natives(cell) == translated
 
 
-@pytest.mark.parametrize(
-    "build", [Pictures, Words, HeadFirst, Containers, Named, Twice, Shared, Listed, Attentive, Looped]
-)
+@pytest.mark.parametrize("build", [Pictures, Words, HeadFirst, Containers, Named, Twice, Shared, Listed, Looped])
 def test_order_shapes_and_identities_are_mindspores(build: Callable[[], nn.Cell]) -> None:
     cell = build()
     seen = view(cell)
@@ -134,6 +133,53 @@ def test_order_shapes_and_identities_are_mindspores(build: Callable[[], nn.Cell]
     assert set(seen.network.dtypes) == {"float32"}
     trainable = [name for name, can in zip(own, seen.network.trainable, strict=True) if can]
     assert [id(every[name]) for name in trainable] == [id(each) for each in cell.trainable_params()]
+
+
+def test_recurrent_parameters_stand_layer_by_layer() -> None:
+    """As PyTorch has them; MindSpore lists all that see the input, then all that see the state, then the biases."""
+    cell = Attentive()
+    seen = view(cell)
+    ways = [f"{layer}{way}" for layer in (0, 1) for way in ("", "_reverse")]
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    recurrent = [f"recurrent.{kind}_l{way}" for way in ways for kind in kinds]
+    every = dict(cell.parameters_and_names())
+    elsewhere = [name for name in every if not name.startswith("recurrent.")]
+    assert [name for name in seen.network.names if name in recurrent] == recurrent
+    assert [name for name in every if name in recurrent] != recurrent
+    assert [name.replace("gamma", "weight").replace("beta", "bias") for name in elsewhere] == [
+        name for name in seen.network.names if name not in recurrent
+    ]
+    named = dict(zip(seen.network.names, seen.parameters, strict=True))
+    assert all(named[name] is every[name] for name in recurrent)
+
+
+def test_what_else_a_recurrent_cell_has_stays_where_it_is() -> None:
+    cell = nn.GRU(2, 2, num_layers=2, has_bias=False)
+    cell.insert_param_to_cell("gain", ones(2))
+    cell.insert_param_to_cell("weight_ih_l1x", ones(2))
+    cell.recurrent_dropout = nn.Dense(2, 2, has_bias=False)
+    assert names(cell) == [
+        *("weight_ih_l0", "weight_hh_l0", "weight_ih_l1", "weight_hh_l1"),
+        *("gain", "weight_ih_l1x", "recurrent_dropout.weight"),
+    ]
+
+
+@pytest.mark.parametrize("conv", [nn.Conv1d, nn.Conv1dTranspose, Kernel])
+def test_a_kernel_over_one_dimension_has_one(conv: type[nn.Cell]) -> None:
+    cell = conv(4, 6, 3, has_bias=True)
+    (*channels, one, kernel) = cell.weight.shape
+    assert (one, kernel) == (1, 3)
+    assert {each.name: each.shape for each in view(cell).network} == {
+        "weight": (*channels, 3),
+        "bias": (6,),
+        **({"scale": (2, 2, 1, 2)} if conv is Kernel else {}),
+    }
+
+
+def test_a_weight_that_has_three_dimensions_keeps_them() -> None:
+    cell = nn.Conv1d(4, 6, 3)
+    cell.weight = ones(6, 4, 3)
+    assert [each.shape for each in view(cell).network] == [(6, 4, 3)]
 
 
 def test_types_are_words() -> None:

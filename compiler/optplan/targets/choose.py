@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 # Gradients are made for these only.
 _REAL = ("float", "bfloat", "complex")
+# What there is for an embedding whose gradients are of the other kind.
+_FOR_SPARSE = {
+    "torch": "use `sparse_adam`, `sgd` or `adagrad` for it, or make the embedding with `sparse=False`",
+    "mindspore": "use `sparse_adam` for it, or make the embedding an `nn.Embedding`",
+}
+_FOR_DENSE = {
+    "torch": "use `adam`, or make the embedding with `sparse=True`",
+    "mindspore": "use `adam`, or make the embedding an `nn.EmbeddingLookup` with `sparse=True`",
+}
 
 
 def lowering(group: Group, target: str, catalog: Catalog) -> Lowering | None:
@@ -100,7 +109,7 @@ class _Check:
                 continue
             self._ending(group)
             self._parameters(group, kind)
-            self._gradients(group, kind)
+            self._gradients(group, kind, by)
             self._beginnings(group, kind)
             for _, message in by.check_together({**group.settings, **group.options_of(by.target)}):
                 place = self._set_by(group, lambda key: key.startswith(f"{self._target}."))
@@ -143,22 +152,25 @@ class _Check:
                     self._refuse(what, group.origin, cure)
                     return
 
-    def _gradients(self, group: Group, kind: OptimizerType) -> None:
+    def _gradients(self, group: Group, kind: OptimizerType, by: Lowering) -> None:
         """Whether its gradients are of the kind that is taken, where that is known."""
         needs = kind.requirements
         values = {**group.settings, **group.options_of(self._target)}
-        takes_sparse = needs.gradients != "dense" and all(each.holds(values) for each in needs.sparse)
-        if takes_sparse and needs.gradients == "both":
+        takes_dense = "sparse" not in (needs.gradients, by.gradients)
+        takes_sparse = "dense" not in (needs.gradients, by.gradients) and all(c.holds(values) for c in needs.sparse)
+        if takes_dense and takes_sparse:
             return
         for name in group.parameters if self._sparse else ():
             sparse = self._sparse[name]
-            if needs.gradients == "sparse" and sparse is False:
+            if not takes_dense and sparse is False:
                 what = f"`{kind.name}` takes only sparse gradients, and `{name}` has dense ones"
-                cure = "use `adam`, or make the embedding with `sparse=True`"
+                cure = _FOR_DENSE[self._target]
             elif sparse and not takes_sparse:
                 why = "" if needs.gradients == "dense" else f" unless {' and '.join(map(str, needs.sparse))}"
+                if by.gradients == "dense":
+                    why = f" on {self._target}"
                 what = f"`{kind.name}` takes only dense gradients{why}, and `{name}` has sparse ones"
-                cure = "use `sparse_adam`, `sgd` or `adagrad` for it, or make the embedding with `sparse=False`"
+                cure = _FOR_SPARSE[self._target]
             else:
                 continue
             self._refuse(what, group.origin, cure)

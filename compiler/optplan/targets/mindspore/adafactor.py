@@ -26,6 +26,8 @@ from optplan.targets.mindspore.table import cell
 from optplan.targets.mindspore.update import Tensors, Update
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from optplan.targets.mindspore.table import Number
 
 _EPS = float(np.finfo(np.float32).eps)
@@ -41,34 +43,53 @@ def _rms(tensor: Tensor) -> Tensor:
     return ops.sqrt(squares)
 
 
-# `constants` is (w, 1 - w, 1 / sqrt(t), eps1, eps1 ^ 2, eps2, d, 1 / loss scale).  A vector or a scalar has its
-# `variance` for `row`, and itself, unused, for `col`.  `ops.maximum` gives the second of two where one is nan: a clamp
-# hands nan on, as PyTorch's does, if its bound stands first.
-@_adafactor.register("Tuple", *["Tensor"] * 6)
+# `weight` is w, `rest` 1 - w, `limit` 1 / sqrt(t), `unscaled` 1 / loss scale.  A vector or a scalar has its `variance`
+# for `row`, and itself, unused, for `col`.  `ops.maximum` gives the second of two where one is nan: a clamp hands nan
+# on, as PyTorch's does, if its bound stands first.
+@_adafactor.register(*["Tensor"] * 14)
 def _adafactor_update(
-    constants: Tensors, rate: Tensor, decay: Tensor, parameter: Tensor, row: Tensor, col: Tensor, gradient: Tensor
+    weight: Tensor,
+    rest: Tensor,
+    limit: Tensor,
+    eps1: Tensor,
+    eps1_squared: Tensor,
+    eps2: Tensor,
+    d: Tensor,
+    unscaled: Tensor,
+    rate: Tensor,
+    decay: Tensor,
+    parameter: Tensor,
+    row: Tensor,
+    col: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    weight, rest, limit, eps1, eps1_squared, eps2, d, unscaled = constants
     squares = ops.square(gradient)
     if gradient.ndim > 1:
         # The dimension before the last, or the one before that: where `col` has none of it
         before = -2
-        if gradient.ndim > 2:  # noqa: PLR2004, SIM102 - a graph needs to know the first to look at the second
+        if gradient.ndim > 2:  # noqa: SIM102 - a graph needs to know the first to look at the second
             if col.shape[-3] != gradient.shape[-3]:
                 before = -3
         row_mean = rest * row + weight * ops.mean(squares, -1, True)
         col_mean = rest * col + weight * ops.mean(squares, before, True)
         ops.assign(row, row_mean)
         ops.assign(col, col_mean)
-        variance = row_mean * col_mean / ops.maximum(eps1, ops.mean(row_mean, before, True))
+        # PyTorch multiplies before it divides; the product of two small means may be too small for float32.
+        variance = row_mean / ops.maximum(eps1, ops.mean(row_mean, before, True)) * col_mean
     else:
         variance = rest * row + weight * squares
         ops.assign(row, variance)
     update = gradient * ops.rsqrt(ops.maximum(eps1_squared, variance))
-    alpha = ops.maximum(eps2, _rms(parameter)) * ops.minimum(rate, limit)
+    alpha = ops.maximum(_rms(parameter), eps2) * ops.minimum(rate, limit)
     step = alpha / ops.maximum(_rms(update) / d, 1.0)
     ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)) - step * update)
     return True
+
+
+def _squared(eps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The square, but no subnormal float32: MindSpore's kernels take one for 0, and a gradient of 0 would give nan."""
+    squares = np.square(eps)
+    return np.where(squares.astype(np.float32) > 0, np.maximum(squares, np.finfo(np.float32).tiny), squares)
 
 
 def _zeros(prefix: str, parameter: Parameter, shape: tuple[int, ...]) -> Parameter:
@@ -104,7 +125,7 @@ class Adafactor(Update):
         super().__init__(learning_rate, params, weight_decay, loss_scale)
         self.maximize = maximize
         eps1 = _EPS if eps[0] is None else eps[0]
-        self.eps1_at, self.eps1_squared_at, self.eps2_at = cell(eps1), cell(eps1, np.square), cell(eps[1])
+        self.eps1_at, self.eps1_squared_at, self.eps2_at = cell(eps1), cell(eps1, _squared), cell(eps[1])
         self.beta2_decay_at, self.d_at = cell(beta2_decay), cell(d)
         rows, cols = [], []
         for each in self._parameters:
@@ -128,6 +149,6 @@ class Adafactor(Update):
         eps = (self.eps1_at(now), self.eps1_squared_at(now), self.eps2_at(now))
         t = self.advanced()
         weight = ops.pow(t, beta2_decay)
-        constants = (weight, 1.0 - weight, ops.rsqrt(t), *eps, d, self.unscaled)
+        numbers = (weight, 1.0 - weight, ops.rsqrt(t), *eps, d, self.unscaled)
         own = (self._parameters, self.row, self.col)
-        return self.each_decayed(_adafactor, constants, lr, decay, *own, gradients)
+        return self.each_decayed(_adafactor, numbers, lr, decay, *own, gradients)

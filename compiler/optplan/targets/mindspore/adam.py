@@ -44,36 +44,60 @@ _by_steps = MultitypeFuncGraph("by_steps")
 _LOW = 0.1
 
 
-# In the functions below `constants` is (beta1, beta2, eps) as the kernels take them, and what else one of them needs.
+# In the functions below beta1, beta2 and eps are what the kernels take.
 
 
-@_adam.register("Tuple", *["Tensor"] * 5)
-def _adam_update(constants: Tensors, rate: Tensor, parameter: Tensor, m: Tensor, v: Tensor, gradient: Tensor) -> bool:
-    beta1, beta2, eps, none = constants
+@_adam.register(*["Tensor"] * 9)
+def _adam_update(
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    none: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    m: Tensor,
+    v: Tensor,
+    gradient: Tensor,
+) -> bool:
     _kernel(parameter, m, v, none, none, rate, beta1, beta2, eps, gradient)
     return True
 
 
-@_amsgrad.register("Tuple", *["Tensor"] * 6)
+@_amsgrad.register(*["Tensor"] * 10)
 def _amsgrad_update(
-    constants: Tensors, rate: Tensor, parameter: Tensor, m: Tensor, v: Tensor, largest: Tensor, gradient: Tensor
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    none: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    m: Tensor,
+    v: Tensor,
+    largest: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    beta1, beta2, eps, none = constants
     _amsgrad_kernel(parameter, m, v, largest, none, none, rate, beta1, beta2, eps, gradient)
     return True
 
 
-@_adamw.register("Tuple", *["Tensor"] * 6)
+@_adamw.register(*["Tensor"] * 10)
 def _adamw_update(
-    constants: Tensors, rate: Tensor, decay: Tensor, parameter: Tensor, m: Tensor, v: Tensor, gradient: Tensor
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    ratio: Tensor,
+    rate: Tensor,
+    decay: Tensor,
+    parameter: Tensor,
+    m: Tensor,
+    v: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    beta1, beta2, eps, ratio = constants
     _adamw_kernel(parameter, m, v, rate, beta1, beta2, eps, decay * ratio, gradient)
     return True
 
 
-def _averages(constants: Tensors, m: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    beta1, beta2 = constants[0], constants[1]
+def _averages(beta1: Tensor, beta2: Tensor, m: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     mean = beta1 * m + (1.0 - beta1) * gradient
     square = beta2 * v + (1.0 - beta2) * ops.square(gradient)
     ops.assign(m, mean)
@@ -81,21 +105,38 @@ def _averages(constants: Tensors, m: Tensor, v: Tensor, gradient: Tensor) -> tup
     return mean, square
 
 
-@_by_steps.register("Tuple", *["Tensor"] * 5)
-def _adam_by_steps(constants: Tensors, rate: Tensor, parameter: Tensor, m: Tensor, v: Tensor, gradient: Tensor) -> bool:
-    mean, square = _averages(constants, m, v, gradient)
-    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(square) + constants[2])))
+@_by_steps.register(*["Tensor"] * 8)
+def _adam_by_steps(
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    m: Tensor,
+    v: Tensor,
+    gradient: Tensor,
+) -> bool:
+    mean, square = _averages(beta1, beta2, m, v, gradient)
+    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(square) + eps)))
     return True
 
 
-@_by_steps.register("Tuple", *["Tensor"] * 6)
+@_by_steps.register(*["Tensor"] * 9)
 def _amsgrad_by_steps(
-    constants: Tensors, rate: Tensor, parameter: Tensor, m: Tensor, v: Tensor, largest: Tensor, gradient: Tensor
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    m: Tensor,
+    v: Tensor,
+    largest: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    mean, square = _averages(constants, m, v, gradient)
+    mean, square = _averages(beta1, beta2, m, v, gradient)
     most = ops.maximum(largest, square)
     ops.assign(largest, most)
-    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(most) + constants[2])))
+    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(most) + eps)))
     return True
 
 
@@ -152,17 +193,17 @@ class Adam(nn.Adam, Update):
         eps = eps * root
         rate = self.scaled(1.0 / ratio, lr)
         own = (self._parameters, self.moment1, self.moment2)
-        constants = (beta1, beta2, eps, ratio * self.unscaled if self.fused else self.none)
+        numbers = (beta1, beta2, eps)
         if self.decoupled and not self.fused:
             self.shrink(lr, decay)
         if self.by_steps:
             state = (self.moment1, self.moment2, self.vhat) if self.use_amsgrad else (self.moment1, self.moment2)
-            return self.each(_by_steps, constants, rate, self._parameters, *state, gradients)
+            return self.each(_by_steps, numbers, rate, self._parameters, *state, gradients)
         if self.use_amsgrad:
-            return self.each(_amsgrad, constants, rate, *own, self.vhat, gradients)
+            return self.each(_amsgrad, (*numbers, self.none), rate, *own, self.vhat, gradients)
         if self.fused:
-            return self.each_decayed(_adamw, constants, rate, decay, *own, gradients)
-        return self.each(_adam, constants, rate, *own, gradients)
+            return self.each_decayed(_adamw, (*numbers, ratio * self.unscaled), rate, decay, *own, gradients)
+        return self.each(_adam, (*numbers, self.none), rate, *own, gradients)
 
 
 class AdamW(Adam):

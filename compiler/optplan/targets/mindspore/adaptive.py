@@ -27,6 +27,7 @@ from mindspore import Parameter, Tensor, jit, ops
 from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
+from optplan.targets.mindspore.adam import log_beta
 from optplan.targets.mindspore.table import cell
 from optplan.targets.mindspore.update import Tensors, Update
 
@@ -49,12 +50,18 @@ def toward(old: Tensor, new: Tensor, gain: Tensor) -> Tensor:
     return (old - gain * old) + gain * new
 
 
-# `constants` is (1 - beta1, beta2, eps).
-@_adamax.register("Tuple", *["Tensor"] * 5)
+# `gain` is 1 - beta1, `keep` is beta2.
+@_adamax.register(*["Tensor"] * 8)
 def _adamax_update(
-    constants: Tensors, rate: Tensor, parameter: Tensor, average: Tensor, largest: Tensor, gradient: Tensor
+    gain: Tensor,
+    keep: Tensor,
+    eps: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    average: Tensor,
+    largest: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    gain, keep, eps = constants
     average_now = toward(average, gradient, gain)
     largest_now = ops.maximum(largest * keep, ops.abs(gradient) + eps)
     ops.assign(average, average_now)
@@ -63,12 +70,22 @@ def _adamax_update(
     return True
 
 
-# `constants` is (1 - beta1, beta2, 1 - beta2, eps * sqrt(c2), the factor of the gradient, that of its average).
-@_nadam.register("Tuple", *["Tensor"] * 5)
+# The gains are 1 - beta1 and 1 - beta2, `eps` is eps * sqrt(c2), `own` the factor of the gradient, `ahead` that of its
+# average.
+@_nadam.register(*["Tensor"] * 11)
 def _nadam_update(
-    constants: Tensors, rate: Tensor, parameter: Tensor, average: Tensor, squares: Tensor, gradient: Tensor
+    gain: Tensor,
+    keep_square: Tensor,
+    gain_square: Tensor,
+    eps: Tensor,
+    own: Tensor,
+    ahead: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    average: Tensor,
+    squares: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    gain, keep_square, gain_square, eps, own, ahead = constants
     average_now = toward(average, gradient, gain)
     squares_now = keep_square * squares + gain_square * ops.square(gradient)
     ops.assign(average, average_now)
@@ -78,12 +95,18 @@ def _nadam_update(
     return True
 
 
-# `constants` is (beta1, beta2, eps, 0), as the kernel takes them.
-@_radam.register("Tuple", *["Tensor"] * 5)
+@_radam.register(*["Tensor"] * 9)
 def _radam_update(
-    constants: Tensors, rate: Tensor, parameter: Tensor, average: Tensor, squares: Tensor, gradient: Tensor
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    none: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    average: Tensor,
+    squares: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    beta1, beta2, eps, none = constants
     _kernel(parameter, average, squares, none, none, rate, beta1, beta2, eps, gradient)
     return True
 
@@ -97,11 +120,6 @@ def _log(beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(beta); of 0 a number that leaves nothing of it."""
     logarithm: NDArray[np.float64] = np.log(np.maximum(beta, 1e-30))
     return logarithm
-
-
-def _log_of_float32(beta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(beta) of the float32 that a kernel sees, which makes 1 - beta from it."""
-    return _log(beta.astype(np.float32).astype(np.float64))
 
 
 def _half_rate(beta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,11 +175,11 @@ class Adamax(Update):
         gradients = self.decayed(gradients)
         lr = self.get_lr()
         now = self.global_step
-        constants = (self.gain_at(now), self.beta2_at(now), self.eps_at(now))
+        numbers = (self.gain_at(now), self.beta2_at(now), self.eps_at(now))
         log_beta1 = self.log_beta1_at(now)
         t = self.advanced()
         rate = self.scaled(-1.0 / ops.expm1(t * log_beta1), lr)
-        return self.each(_adamax, constants, rate, self._parameters, self.exp_avg, self.exp_inf, gradients)
+        return self.each(_adamax, numbers, rate, self._parameters, self.exp_avg, self.exp_inf, gradients)
 
 
 class NAdam(Update):
@@ -212,8 +230,8 @@ class NAdam(Update):
         ops.assign(self.mu_product, product)
         own = root * (gain1 + missing) / (1.0 - product)
         ahead = root * mu_next / (1.0 - product * mu_next)
-        constants = (gain1, beta2, gain2, eps * root, own, ahead)
-        return self.each(_nadam, constants, lr, self._parameters, self.exp_avg, self.exp_avg_sq, gradients)
+        numbers = (gain1, beta2, gain2, eps * root, own, ahead)
+        return self.each(_nadam, numbers, lr, self._parameters, self.exp_avg, self.exp_avg_sq, gradients)
 
 
 class RAdam(Update):
@@ -239,7 +257,7 @@ class RAdam(Update):
         self.maximize = maximize
         self.decoupled = decoupled_weight_decay
         self.beta1_at, self.beta2_at, self.eps_at = cell(betas[0]), cell(betas[1]), cell(eps)
-        self.log_beta1_at, self.log_beta2_at = cell(betas[0], _log_of_float32), cell(betas[1], _log_of_float32)
+        self.log_beta1_at, self.log_beta2_at = cell(betas[0], log_beta), cell(betas[1], log_beta)
         self.half_rate_at, self.langevin_at = cell(betas[1], _half_rate), cell(betas[1], _langevin_of_half_rate)
         self.constant_at = cell(betas[1], _constant_of_rect)
         self.none = Tensor(0.0, mstype.float32)
@@ -265,6 +283,6 @@ class RAdam(Update):
         rect = ops.sqrt((enough - 4.0) * (enough - 2.0) / enough * constant)
         root = ops.sqrt(-ops.expm1(t * log_beta2))
         factor = ops.select(adaptive, rect * root, self.drowning) / -ops.expm1(t * log_beta1)
-        constants = (beta1, beta2, ops.select(adaptive, eps, self.drowning), self.none)
+        numbers = (beta1, beta2, ops.select(adaptive, eps, self.drowning), self.none)
         rate = self.scaled(factor, lr)
-        return self.each(_radam, constants, rate, self._parameters, self.exp_avg, self.exp_avg_sq, gradients)
+        return self.each(_radam, numbers, rate, self._parameters, self.exp_avg, self.exp_avg_sq, gradients)

@@ -4,9 +4,6 @@
 formula too, but branch for each parameter: with 161 of them `nn.Rprop` compiles for half a minute and `nn.ASGD` not at
 all, where these take 3 to 4 seconds.  Here a choice that depends on the update is a `where`, and no branch.
 
-Numbers are bound one by one, as stock classes do: in a step that has a sparse gradient in it, of another optimizer's
-parameter perhaps, a tuple bound by `F.partial` loses what it holds.
-
 With t = 1 at the first update, g the gradient after `maximize` and decay, and p the parameter:
 
     SGD    b = g at the first update with momentum, then momentum * b + (1 - dampening) * g
@@ -170,9 +167,7 @@ class SGD(Update):
         self.advanced()
         update = _sgd_nesterov if self.nesterov else _sgd
         columns = (self._parameters, self.accum, self.stat, gradients)
-        if self.is_group_lr:
-            return self.map_(F.partial(update, momentum), lr, *columns)
-        return self.map_(F.partial(update, momentum, lr), *columns)
+        return self.each(update, (momentum,), lr, *columns)
 
 
 class ASGD(Update):
@@ -213,13 +208,11 @@ class ASGD(Update):
         lambd, alpha, t0 = self.lambd_at(now), self.alpha_at(now), self.t0_at(now)
         t = self.advanced()
         first = t == 1.0
-        columns = (self._parameters, self.ax, gradients)
+        eta = self.map_(F.partial(_eta, first), lr, self.eta) if self.is_group_lr else _eta(first, lr, self.eta)
+        done = self.each(_asgd, (lambd, self.mu), eta, self._parameters, self.ax, gradients)
         if self.is_group_lr:
-            eta = self.map_(F.partial(_eta, first), lr, self.eta)
-            done = self.map_(F.partial(_asgd, lambd, self.mu), eta, *columns)
             self.map_(F.partial(_next_eta, lambd, alpha, t), lr, self.eta)
         else:
-            done = self.map_(F.partial(_asgd, lambd, self.mu, _eta(first, lr, self.eta)), *columns)
             _next_eta(lambd, alpha, t, lr, self.eta)
         ops.assign(self.mu, 1.0 / ops.maximum(t - t0, 1.0))
         return done
@@ -255,9 +248,6 @@ class Rprop(Update):
         gradients = self.decayed(gradients)
         lr = self.get_lr()
         now = self.global_step
-        shrink, grow, least, most = self.shrink_at(now), self.grow_at(now), self.least_at(now), self.most_at(now)
+        numbers = (self.shrink_at(now), self.grow_at(now), self.least_at(now), self.most_at(now))
         first = self.advanced() == 1.0
-        columns = (self._parameters, self.prev, self.step_size, gradients)
-        if self.is_group_lr:
-            return self.map_(F.partial(_rprop, first, shrink, grow, least, most), lr, *columns)
-        return self.map_(F.partial(_rprop, first, shrink, grow, least, most, lr), *columns)
+        return self.each(_rprop, (first, *numbers), lr, self._parameters, self.prev, self.step_size, gradients)

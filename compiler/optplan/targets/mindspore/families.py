@@ -109,9 +109,9 @@ class CellClass:
 
     `kind` is that of each, unless it is one that `varies` (`kind_of`).  `translations` has the canonical local
     names, `statistics` the local names of what is no parameter, `inner` where a class keeps its parameters in a Cell of
-    its own.  `flat` tells that a weight has a dimension of one that the framework beside it does not have, `layered` that
-    parameters do not stand layer by layer.  `wraps` is where a wrapper keeps what it wraps; `beside` tells that it is
-    no part of a network.
+    its own.  `flat` tells that a weight has a dimension of one that the framework beside it does not have, `layered`
+    that there are layers, and parameters do not stand by them.  `wraps` is where a wrapper keeps what it wraps;
+    `beside` tells that it is no part of a network.
     """
 
     kind: Kind

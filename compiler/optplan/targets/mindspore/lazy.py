@@ -64,9 +64,6 @@ def _values_of_row_tensor(scale: Tensor, gradient: Any) -> Tensor:
     return gradient.values * scale
 
 
-# The numbers come one by one: in a graph with a RowTensor, a tuple of them bound by `F.partial` turns into zeros.
-
-
 @_sparse_adam.register(*["Tensor"] * 10)
 def _sparse_adam_update(
     none: Tensor,
@@ -90,6 +87,7 @@ class SparseAdam(Update):
 
     State: `moment1` and `moment2`, in the shapes of the parameters, and `global_step`.  The first update raises
     TypeError where a gradient is dense, as every gradient is in PyNative mode outside a `jit` step.
+    ValueError for a group with `grad_centralization`.
     """
 
     def __init__(
@@ -102,6 +100,8 @@ class SparseAdam(Update):
         loss_scale: float = 1.0,
     ) -> None:
         super().__init__(learning_rate, params, loss_scale=loss_scale)
+        if self.is_group and any(self.grad_centralization_flags):
+            raise ValueError("`sparse_adam` does not take `grad_centralization`: its gradients are some rows only")
         self.beta1_at, self.beta2_at, self.eps_at = cell(betas[0]), cell(betas[1]), cell(eps)
         self.log_beta1_at, self.log_beta2_at = cell(betas[0], log_beta), cell(betas[1], log_beta)
         self.moment1 = self._parameters.clone(prefix="moment1", init="zeros")
@@ -123,7 +123,5 @@ class SparseAdam(Update):
         log_beta1, log_beta2 = self.log_beta1_at(now), self.log_beta2_at(now)
         t = self.advanced()
         rate = self.scaled(-ops.sqrt(-ops.expm1(t * log_beta2)) / ops.expm1(t * log_beta1), lr)
-        columns = (self._parameters, self.moment1, self.moment2, rows, values)
-        if self.is_group_lr:
-            return self.map_(F.partial(_sparse_adam, self.none, beta1, beta2, eps), rate, *columns)
-        return self.map_(F.partial(_sparse_adam, self.none, beta1, beta2, eps, rate), *columns)
+        own = (self._parameters, self.moment1, self.moment2)
+        return self.each(_sparse_adam, (self.none, beta1, beta2, eps), rate, *own, rows, values)

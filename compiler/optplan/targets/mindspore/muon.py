@@ -25,18 +25,21 @@ from typing import TYPE_CHECKING, Any
 
 from mindspore import Tensor, jit, ops
 from mindspore import dtype as mstype
-from mindspore.ops import functional as F  # noqa: N812 - its usual name
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Tensors, Update
+from optplan.targets.mindspore.update import Tensors, Update, picked
 
 if TYPE_CHECKING:
     from optplan.targets.mindspore.table import Number
 
-_pick = MultitypeFuncGraph("pick")
-_turn = MultitypeFuncGraph("turn")
+_average = MultitypeFuncGraph("average")
+_ahead = MultitypeFuncGraph("ahead")
+_joined = MultitypeFuncGraph("joined")
+_orthogonal = MultitypeFuncGraph("orthogonal")
 _move = MultitypeFuncGraph("move")
+_concat = ops.Concat()
+_gather = ops.Gather()
 _product = ops.BatchMatMul()
 _gram = ops.BatchMatMul(transpose_b=True)
 
@@ -55,28 +58,35 @@ def _rounded(tensor: Tensor) -> Tensor:
     return product - (product - tensor)
 
 
-# Mapped over places: a comprehension compiles in a time that grows with the square of its length.
-@_pick.register("Tuple", "Number")
-def _pick_matrix(matrices: Tensors, place: int) -> Tensor:
-    return matrices[place]
-
-
-@_turn.register("Tuple", "Tensor", "Tensor")
-def _turn_matrix(constants: tuple[Tensor, Tensor, bool], average: Tensor, gradient: Tensor) -> Tensor:
-    """What is to be made orthogonal, turned to have at least as many columns as rows; counts it in the average."""
-    momentum, rest, nesterov = constants
-    update = momentum * average + rest * gradient
-    ops.assign(average, update)
-    if nesterov:
-        update = rest * gradient + momentum * update
+def _turned(update: Tensor) -> Tensor:
+    """What is to be made orthogonal, (1, rows, cols), turned to have at least as many columns as rows."""
     if update.shape[0] > update.shape[1]:
         update = ops.transpose(update, (1, 0))
-    return update
+    return ops.expand_dims(update, 0)
 
 
-def _orthogonal(matrices: Tensor, coefficients: Tensors, eps: Tensor, ns_steps: int) -> Tensor:
+@_average.register(*["Tensor"] * 4)
+def _average_of(momentum: Tensor, rest: Tensor, average: Tensor, gradient: Tensor) -> Tensor:
+    update = momentum * average + rest * gradient
+    ops.assign(average, update)
+    return _turned(update)
+
+
+@_ahead.register(*["Tensor"] * 4)
+def _ahead_of(momentum: Tensor, rest: Tensor, average: Tensor, gradient: Tensor) -> Tensor:
+    update = momentum * average + rest * gradient
+    ops.assign(average, update)
+    return _turned(rest * gradient + momentum * update)
+
+
+@_joined.register("Tensor", "Tensor")
+def _join(some: Tensor, more: Tensor) -> Tensor:
+    return _concat((some, more))
+
+
+@_orthogonal.register(*["Tensor"] * 5, "Number")
+def _orthogonal_matrices(k0: Tensor, k1: Tensor, k2: Tensor, eps: Tensor, matrices: Tensor, ns_steps: int) -> Tensor:
     """Matrices (n, rows, cols), each nearly orthogonal."""
-    k0, k1, k2 = coefficients
     x = _stored(matrices)
     norm = _stored(ops.sqrt(ops.sum(ops.sum(ops.square(x), -1, True), -2, True)))
     # `ops.maximum` gives the second of two where one is nan, and so hands it on.
@@ -88,11 +98,11 @@ def _orthogonal(matrices: Tensor, coefficients: Tensors, eps: Tensor, ns_steps: 
     return x
 
 
-@_move.register("Tuple", *["Tensor"] * 5)
+@_move.register(*["Tensor"] * 7)
 def _move_matrix(
-    constants: Tensors, rate: Tensor, decay: Tensor, ratio: Tensor, parameter: Tensor, direction: Tensor
+    unscaled: Tensor, rate: Tensor, decay: Tensor, ratio: Tensor, parameter: Tensor, batch: Tensor, place: Tensor
 ) -> bool:
-    (unscaled,) = constants
+    direction = _gather(batch, place, 0)
     if parameter.shape[0] > parameter.shape[1]:
         direction = ops.transpose(direction, (1, 0))
     ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)) - (rate * ratio) * direction)
@@ -135,9 +145,10 @@ class Muon(Update):
         for place, each in enumerate(self._parameters):
             shapes.setdefault(tuple(sorted(each.shape)), []).append(place)
         self.batches = tuple(map(tuple, shapes.values()))
-        # Where the result for each parameter is when batch follows batch.
-        batched = [place for batch in self.batches for place in batch]
-        self.places = tuple(batched.index(place) for place in range(len(batched)))
+        # Of each parameter, its batch and its place therein.
+        found = {place: (n, at) for n, batch in enumerate(self.batches) for at, place in enumerate(batch)}
+        self.batch_of = tuple(found[place][0] for place in range(len(found)))
+        self.place_in = tuple(Tensor(found[place][1], mstype.int32) for place in range(len(found)))
 
     @jit
     def construct(self, gradients: Tensors) -> Any:
@@ -146,14 +157,26 @@ class Muon(Update):
         lr = self.get_lr()
         decay = self.get_weight_decay()
         now = self.global_step
-        constants = (self.momentum_at(now), self.rest_at(now), self.nesterov)
+        numbers = (self.momentum_at(now), self.rest_at(now))
         coefficients = (self.k0_at(now), self.k1_at(now), self.k2_at(now))
         eps = self.eps_at(now)
         self.advanced()
-        turned = self.hyper_map(F.partial(_turn, constants), self.momentum_buffer, gradients)
-        batched = ()
+        update = _ahead if self.nesterov else _average
+        turned = self.mapped(update, numbers, self.momentum_buffer, gradients)
+        batches: Any = ()
         for batch in self.batches:
-            matrices = ops.stack(self.hyper_map(F.partial(_pick, turned), batch))
-            batched += ops.unstack(_orthogonal(matrices, coefficients, eps, self.ns_steps))
-        directions = self.hyper_map(F.partial(_pick, batched), self.places)
-        return self.each_decayed(_move, (self.unscaled,), lr, decay, self.ratios, self._parameters, directions)
+            matrices = self.stacked(picked(turned, batch))
+            batches += (_orthogonal(*coefficients, eps, matrices, self.ns_steps),)
+        own = (self.ratios, self._parameters, picked(batches, self.batch_of), self.place_in)
+        return self.each_decayed(_move, (self.unscaled,), lr, decay, *own)
+
+    def stacked(self, parts: Tensors) -> Tensor:
+        """Tensors (1, rows, cols) along their first dimension, in their order.
+
+        Two by two: in a step with a sparse gradient in it, nothing is known of what comes from a gradient when the
+        graph is first looked at, and what takes a tuple of such does not compile.
+        """
+        while len(parts) > 1:
+            pairs = len(parts) // 2
+            parts = self.map_(_joined, parts[0 : 2 * pairs : 2], parts[1 : 2 * pairs : 2]) + parts[2 * pairs :]
+        return parts[0]

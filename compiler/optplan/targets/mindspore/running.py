@@ -34,25 +34,32 @@ if TYPE_CHECKING:
 
 _adagrad = MultitypeFuncGraph("adagrad")
 _adadelta = MultitypeFuncGraph("adadelta")
-_rmsprop = MultitypeFuncGraph("rmsprop")
+_step = MultitypeFuncGraph("step")
+_push = MultitypeFuncGraph("push")
+_push_at_times = MultitypeFuncGraph("push_at_times")
+_move = MultitypeFuncGraph("move")
 
 
-# `constants` is (eps,).
-@_adagrad.register("Tuple", *["Tensor"] * 4)
-def _adagrad_update(constants: Tensors, rate: Tensor, parameter: Tensor, total: Tensor, gradient: Tensor) -> bool:
-    (eps,) = constants
+@_adagrad.register(*["Tensor"] * 5)
+def _adagrad_update(eps: Tensor, rate: Tensor, parameter: Tensor, total: Tensor, gradient: Tensor) -> bool:
     total_now = total + ops.square(gradient)
     ops.assign(total, total_now)
     ops.assign(parameter, parameter - rate * (gradient / (ops.sqrt(total_now) + eps)))
     return True
 
 
-# `constants` is (rho, 1 - rho, eps).
-@_adadelta.register("Tuple", *["Tensor"] * 5)
+# `keep` is rho, `gain` 1 - rho.
+@_adadelta.register(*["Tensor"] * 8)
 def _adadelta_update(
-    constants: Tensors, rate: Tensor, parameter: Tensor, squares: Tensor, steps: Tensor, gradient: Tensor
+    keep: Tensor,
+    gain: Tensor,
+    eps: Tensor,
+    rate: Tensor,
+    parameter: Tensor,
+    squares: Tensor,
+    steps: Tensor,
+    gradient: Tensor,
 ) -> bool:
-    keep, gain, eps = constants
     squares_now = keep * squares + gain * ops.square(gradient)
     delta = ops.sqrt(steps + eps) / ops.sqrt(squares_now + eps) * gradient
     ops.assign(squares, squares_now)
@@ -61,30 +68,40 @@ def _adadelta_update(
     return True
 
 
-# `constants` is (alpha, 1 - alpha, eps, momentum, whether centered, whether there is momentum, whether it may pause).
-# Without its kind of state a parameter stands, unused, for `mean` or `buffer`.
-@_rmsprop.register("Tuple", *["Tensor"] * 6)
-def _rmsprop_update(
-    constants: tuple[Any, ...],
-    rate: Tensor,
-    parameter: Tensor,
-    squares: Tensor,
-    mean: Tensor,
-    buffer: Tensor,
-    gradient: Tensor,
-) -> bool:
-    keep, gain, eps, momentum, centered, moving, pausing = constants
+# Of RMSprop, `keep` is alpha and `gain` 1 - alpha.
+@_step.register(*["Tensor"] * 5)
+def _step_of(keep: Tensor, gain: Tensor, eps: Tensor, squares: Tensor, gradient: Tensor) -> Tensor:
     squares_now = keep * squares + gain * ops.square(gradient)
     ops.assign(squares, squares_now)
-    if centered:
-        mean_now = toward(mean, gradient, gain)
-        ops.assign(mean, mean_now)
-        squares_now = squares_now - ops.square(mean_now)
-    step = gradient / (ops.sqrt(squares_now) + eps)
-    if moving:
-        step = momentum * buffer + step
-        # An update without momentum leaves torch's buffer as it was.
-        ops.assign(buffer, ops.select(momentum > 0.0, step, buffer) if pausing else step)
+    return gradient / (ops.sqrt(squares_now) + eps)
+
+
+@_step.register(*["Tensor"] * 6)
+def _centered_step(keep: Tensor, gain: Tensor, eps: Tensor, squares: Tensor, mean: Tensor, gradient: Tensor) -> Tensor:
+    squares_now = keep * squares + gain * ops.square(gradient)
+    mean_now = toward(mean, gradient, gain)
+    ops.assign(squares, squares_now)
+    ops.assign(mean, mean_now)
+    return gradient / (ops.sqrt(squares_now - ops.square(mean_now)) + eps)
+
+
+@_push.register(*["Tensor"] * 3)
+def _push_on(momentum: Tensor, buffer: Tensor, step: Tensor) -> Tensor:
+    step = momentum * buffer + step
+    ops.assign(buffer, step)
+    return step
+
+
+@_push_at_times.register(*["Tensor"] * 3)
+def _push_where_momentum(momentum: Tensor, buffer: Tensor, step: Tensor) -> Tensor:
+    step = momentum * buffer + step
+    # An update without momentum leaves torch's buffer as it was.
+    ops.assign(buffer, ops.select(momentum > 0.0, step, buffer))
+    return step
+
+
+@_move.register(*["Tensor"] * 3)
+def _move_by(rate: Tensor, parameter: Tensor, step: Tensor) -> bool:
     ops.assign(parameter, parameter - rate * step)
     return True
 
@@ -153,9 +170,9 @@ class Adadelta(Update):
         gradients = self.decayed(gradients)
         lr = self.get_lr()
         now = self.global_step
-        constants = (self.rho_at(now), self.gain_at(now), self.eps_at(now))
+        numbers = (self.rho_at(now), self.gain_at(now), self.eps_at(now))
         self.advanced()
-        return self.each(_adadelta, constants, lr, self._parameters, self.square_avg, self.acc_delta, gradients)
+        return self.each(_adadelta, numbers, lr, self._parameters, self.square_avg, self.acc_delta, gradients)
 
 
 class RMSprop(Update):
@@ -186,8 +203,8 @@ class RMSprop(Update):
         self.moving = bool((momenta > 0).any())
         self.pausing = self.moving and bool((momenta == 0).any())
         self.square_avg = self._parameters.clone(prefix="square_avg", init="zeros")
-        self.grad_avg = self._parameters.clone(prefix="grad_avg", init="zeros") if centered else self._parameters
-        self.momentum_buffer = self._parameters
+        if centered:
+            self.grad_avg = self._parameters.clone(prefix="grad_avg", init="zeros")
         if self.moving:
             self.momentum_buffer = self._parameters.clone(prefix="momentum_buffer", init="zeros")
 
@@ -197,8 +214,12 @@ class RMSprop(Update):
         gradients = self.decayed(gradients)
         lr = self.get_lr()
         now = self.global_step
-        numbers = (self.alpha_at(now), self.gain_at(now), self.eps_at(now), self.momentum_at(now))
-        constants = (*numbers, self.centered, self.moving, self.pausing)
+        numbers = (self.alpha_at(now), self.gain_at(now), self.eps_at(now))
+        momentum = self.momentum_at(now)
         self.advanced()
-        own = (self._parameters, self.square_avg, self.grad_avg, self.momentum_buffer)
-        return self.each(_rmsprop, constants, lr, *own, gradients)
+        averages = (self.square_avg, self.grad_avg) if self.centered else (self.square_avg,)
+        steps = self.mapped(_step, numbers, *averages, gradients)
+        if self.moving:
+            push = _push_at_times if self.pausing else _push
+            steps = self.mapped(push, (momentum,), self.momentum_buffer, steps)
+        return self.each(_move, (), lr, self._parameters, steps)

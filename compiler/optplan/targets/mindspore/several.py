@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mindspore import Parameter, Tensor, jit, nn
 
+from optplan.targets.mindspore.update import picked
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,10 +43,7 @@ class MultiOptimizer(nn.Optimizer):
         """One update of every member with `gradients`, in the order of `parameters`."""
         done: Any = ()
         for number, member in enumerate(self.members):
-            own: Any = ()
-            for place in self.places[number]:
-                own += (gradients[place],)
-            done += (member(own),)
+            done += (member(picked(gradients, self.places[number])),)
         self.assignadd(self.global_step, self.global_step_increase_tensor)
         return done
 

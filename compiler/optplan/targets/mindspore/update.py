@@ -39,11 +39,28 @@ def _times_tensor(factor: Tensor, value: Tensor) -> Tensor:
 _shrink = MultitypeFuncGraph("shrink")
 
 
-@_shrink.register("Tuple", *["Tensor"] * 3)
-def _shrink_update(constants: Tensors, rate: Tensor, decay: Tensor, parameter: Tensor) -> bool:
-    (unscaled,) = constants
+@_shrink.register(*["Tensor"] * 4)
+def _shrink_update(unscaled: Tensor, rate: Tensor, decay: Tensor, parameter: Tensor) -> bool:
     ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)))
     return True
+
+
+def picked(values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, ...]:
+    """The values at these places.
+
+    Some at a time: a loop compiles in a time that grows with the square of its length.
+    """
+    found: tuple[Any, ...] = ()
+    for start in range(0, len(places), 16):
+        found += _some(values, places[start : start + 16])
+    return found
+
+
+def _some(values: tuple[Any, ...], places: tuple[int, ...]) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = ()
+    for place in places:
+        found += (values[place],)
+    return found
 
 
 class Update(nn.Optimizer):
@@ -91,21 +108,59 @@ class Update(nn.Optimizer):
             return self.map_(F.partial(_times, factor), rate)
         return factor * rate
 
-    def each(self, update: Callable[..., bool], constants: tuple[Any, ...], rate: Any, *columns: Any) -> Any:
-        """`update(constants, rate, *column)` for each parameter; `rate` is a number, or one for each by groups."""
+    def mapped(self, update: Callable[..., Any], numbers: tuple[Any, ...], *columns: Any) -> Any:
+        """`update(*numbers, *column)` for each parameter, with up to ten `numbers`."""
+        # One by one, as stock classes bind them: in a step with a sparse gradient in it, of another optimizer's
+        # parameter perhaps, what a tuple holds that `F.partial` binds turns into integer zeros.  And spelt out: neither
+        # a star in it, nor a partial of a partial, nor a partial that a function gives back compiles.
+        count = len(numbers)
+        if count == 0:
+            return self.map_(update, *columns)
+        if count == 1:
+            (a,) = numbers
+            return self.map_(F.partial(update, a), *columns)
+        if count == 2:
+            a, b = numbers
+            return self.map_(F.partial(update, a, b), *columns)
+        if count == 3:
+            a, b, c = numbers
+            return self.map_(F.partial(update, a, b, c), *columns)
+        if count == 4:
+            a, b, c, d = numbers
+            return self.map_(F.partial(update, a, b, c, d), *columns)
+        if count == 5:
+            a, b, c, d, e = numbers
+            return self.map_(F.partial(update, a, b, c, d, e), *columns)
+        if count == 6:
+            a, b, c, d, e, f = numbers
+            return self.map_(F.partial(update, a, b, c, d, e, f), *columns)
+        if count == 7:
+            a, b, c, d, e, f, g = numbers
+            return self.map_(F.partial(update, a, b, c, d, e, f, g), *columns)
+        if count == 8:
+            a, b, c, d, e, f, g, h = numbers
+            return self.map_(F.partial(update, a, b, c, d, e, f, g, h), *columns)
+        if count == 9:
+            a, b, c, d, e, f, g, h, i = numbers
+            return self.map_(F.partial(update, a, b, c, d, e, f, g, h, i), *columns)
+        a, b, c, d, e, f, g, h, i, j = numbers
+        return self.map_(F.partial(update, a, b, c, d, e, f, g, h, i, j), *columns)
+
+    def each(self, update: Callable[..., bool], numbers: tuple[Any, ...], rate: Any, *columns: Any) -> Any:
+        """`update(*numbers, rate, *column)` for each parameter; `rate` is a number, or one for each by groups."""
         if self.is_group_lr:
-            return self.hyper_map(F.partial(update, constants), rate, *columns)
-        return self.hyper_map(F.partial(update, constants, rate), *columns)
+            return self.mapped(update, numbers, rate, *columns)
+        return self.mapped(update, (*numbers, rate), *columns)
 
     def each_decayed(
-        self, update: Callable[..., bool], constants: tuple[Any, ...], rate: Any, decay: Any, *columns: Any
+        self, update: Callable[..., bool], numbers: tuple[Any, ...], rate: Any, decay: Any, *columns: Any
     ) -> Any:
-        """`update(constants, rate, decay, *column)` for each parameter, with `decay` from `get_weight_decay()`."""
+        """`update(*numbers, rate, decay, *column)` for each parameter, with `decay` from `get_weight_decay()`."""
         if self.is_group_lr:
-            return self.hyper_map(F.partial(update, constants), rate, decay, *columns)
+            return self.mapped(update, numbers, rate, decay, *columns)
         if self.one_decay:
-            return self.hyper_map(F.partial(update, constants, rate, decay[0]), *columns)
-        return self.hyper_map(F.partial(update, constants, rate), decay, *columns)
+            return self.mapped(update, (*numbers, rate, decay[0]), *columns)
+        return self.mapped(update, (*numbers, rate), decay, *columns)
 
     def shrink(self, rate: Any, decay: Any) -> None:
         """Multiply each parameter by 1 - rate * weight decay, the decoupled decay, where there is any."""

@@ -77,7 +77,8 @@ class _Walk:
         self._index: dict[int, int] = {}
         self._aliases: dict[int, list[Alias]] = {}
         self._natives: dict[int, str] = {}
-        self._flat: list[int] = []
+        # The numbers of kinds whose weights are (first, second, 1, kernel)
+        self._flat: set[int] = set()
 
     def run(self, cell: nn.Cell) -> View:
         """Walk from `cell` down."""
@@ -95,11 +96,12 @@ class _Walk:
             add_shape(plain.setdefault(shape, shape))
             add_dtype(parameter.dtype)
             add_trainable(parameter.requires_grad)
-        for number in self._flat:
-            match shapes[number]:
-                case (first, second, 1, kernel):
-                    flat = (first, second, kernel)
-                    shapes[number] = plain.setdefault(flat, flat)
+        for number, owner in enumerate(self._owners if self._flat else ()):
+            if self._module_kinds[owner] in self._flat and self._locals[number] == "weight":
+                match shapes[number]:
+                    case (first, second, 1, kernel):
+                        flat = (first, second, kernel)
+                        shapes[number] = plain.setdefault(flat, flat)
         # MindSpore has one object for each type, and hashing one takes longer than all else here.
         words = {number: _word(dtype) for number, dtype in {id(dtype): dtype for dtype in dtypes}.items()}
         network = Network(
@@ -125,7 +127,7 @@ class _Walk:
         parents, natives = self._parents, self._natives
         add_parent, add_segment, add_kind = parents.append, self._segments.append, self._module_kinds.append
         add_name, add_owner, add_local = names.append, self._owners.append, self._locals.append
-        add_parameter, flat = self._parameters.append, self._flat
+        add_parameter = self._parameters.append
         # The Cells on the way from the root: one that contains itself is not entered again.
         path: set[int] = set()
 
@@ -149,8 +151,6 @@ class _Walk:
             items: _Items = own.items()
             if children and (own or of.inner is not None):
                 items = self._owned(cell, of)
-                if of.layered:
-                    items = _by_layer(items)
             translations, statistics = of.translations, of.statistics
             for native, stored in items:
                 if stored is None or native in statistics:
@@ -167,8 +167,6 @@ class _Walk:
                     add_parameter(parameter)
                     if local is not native:
                         natives[place] = native
-                    elif of.flat and local == "weight":
-                        flat.append(place)
                 else:
                     self._again(known, Alias(prefix + local, number, local, None if local is native else native))
             if not children:
@@ -218,15 +216,16 @@ class _Walk:
             return [*own.items(), *((f"{of.inner}.{name}", parameter) for name, parameter in below.items())]
         listed = {id(each) for value in vars(cell).values() if isinstance(value, ParameterTuple) for each in value}
         if not listed:
-            return own.items()
+            return _by_layer(own.items()) if of.layered else own.items()
         listed &= {id(each) for _, child in self._inside(cell) for each in child.get_parameters()}
         # One that also stands as an attribute of the Cell is tied: its name there has no dot.
         times = Counter(map(id, own.values()))
-        return [
+        items = [
             (name, each)
             for name, each in own.items()
             if id(each) not in listed or (times[id(each)] > 1 and "." not in name)
         ]
+        return _by_layer(items) if of.layered else items
 
     def _inside(self, cell: nn.Cell) -> Iterator[tuple[str, nn.Cell]]:
         """The Cells in a Cell that are parts of the network, with their names."""
@@ -265,6 +264,8 @@ class _Walk:
         number = self._kind_of_class.get(type(cell))
         if number is None:
             number = self._kinds.setdefault(kind_of(cell, of) if of.varies else of.kind, len(self._kinds))
+            if of.flat:
+                self._flat.add(number)
             if not of.varies:
                 self._kind_of_class[type(cell)] = number
         return number
