@@ -14,7 +14,7 @@ PYTEST := .venv/bin/python -m pytest --numprocesses auto
 PYNATIVE := .venv/bin/python -m pytest --numprocesses 2 --dist worksteal --mindspore-mode pynative
 GRAPH    := .venv/bin/python -m pytest --numprocesses 2 --dist worksteal --mindspore-mode graph
 
-.PHONY: help demo demo-mindspore test long check format tables bench clean
+.PHONY: help demo demo-mindspore test agreement long check format tables bench clean
 # Two commands of pip at a time would spoil the environment, two runs of tests take each other's cores
 .NOTPARALLEL:
 
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo            train two small networks on handwritten digits, both by the rules of one file'
 	@echo 'make demo-mindspore  the same by MindSpore, then by both from the same weights: both losses in build/twins.png'
 	@echo 'make test            run the tests, those of MindSpore in both of its modes'
+	@echo 'make agreement       measure MindSpore against PyTorch, and write the table of it'
 	@echo 'make long            run the tests that take long; some of them build and install the package'
 	@echo 'make check           lint, format and types'
 	@echo 'make format          rewrite the files as `make check` wants them, as far as a program can'
@@ -42,6 +43,10 @@ test: .venv/test.stamp
 	$(PYTEST) -m 'not mindspore and not long'
 	$(PYNATIVE) -m 'mindspore and not long'
 	$(GRAPH) -m 'mindspore and not one_mode and not long'
+
+agreement: .venv/test.stamp
+	$(PYNATIVE) tests/agreement/test_weights.py --write-table
+	$(GRAPH) tests/agreement/test_weights.py --write-table
 
 long: .venv/test.stamp
 	$(PYTEST) -m 'long and not mindspore'

@@ -75,8 +75,8 @@ class Lowering:
     class for a setting, or the arguments for the elements of one, where the name is another; `constants` are arguments
     that never change.  `options` are the names of the target's options that it takes, `excludes` what these ask of each
     other, `tensors` the settings that the class also takes as tensors; `devices` those that it runs on, () for all.
-    `shares` tells whether groups that differ in rate and decay alone can share one object of the class.  `gradients` are
-    those that it takes, where these are fewer than the optimizer's.
+    `shares` tells whether groups that differ in rate and decay alone can share one object of the class.  `gradients`
+    is the kind that it takes, where the optimizer takes both.
     """
 
     target: str

@@ -29,6 +29,19 @@ FACTOR = 4.0
 # Figures below this are one or two roundings of float32, which come out as they come out.
 ROUNDING = 5e-7
 
+_BEFORE = """\
+Both frameworks train the same network by the same document for 200 updates, with the same weights to begin with and
+the same gradients: three groups that differ in rate, decay and betas (or momentum, or eps), a warm-up into a cosine.
+The figures are relative differences of weights, |a - b| / max(|a|, rms of the tensor that a is in), the largest of all
+elements and settings. `plain` gradients are ordinary; `mixed` ones span nine decades and have exact zeros. For
+comparison, `torch` has what float32 costs in PyTorch: its difference from the same in float64. What `every curve` adds
+is a policy for each setting that can have one."""
+_BETWEEN = """\
+Delicate are formulas that throw digits away, so that PyTorch itself moves its weights as far where each gradient is
+changed to the next number of float32, or where it computes in float64. Muon iterates in bf16; RMSprop, centered,
+subtracts two averages that are nearly equal where decay outweighs the gradients. `first` and `last` are differences
+after the first update and after 200."""
+
 UNKNOWN = "?"
 
 _ByCase = dict[tuple[str, str], "Mapping[str, float]"]
@@ -130,7 +143,11 @@ def written(text: str, measured: Iterable[Measurement], mode: Mode) -> str:
     before = read(text)
     by_case = {(each.optimizer, each.setting): each.figures for each in measured}
     lines = [
+        _BEFORE,
+        "",
         *_lines(_HEAD, _agreement_rows(before, by_case, mode)),
+        "",
+        _BETWEEN,
         "",
         *_lines(_DELICATE_HEAD, _delicate_rows(before, by_case, mode)),
     ]

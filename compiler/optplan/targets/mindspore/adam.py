@@ -8,7 +8,7 @@ where `nn.Adam` adds a bare eps.  So the kernels get r as their rate, eps * sqrt
 their own.  AdamW's factor 1 - lr * weight_decay is what the kernel of `nn.AdamWeightDecay`, which subtracts
 r * (... + w * parameter), makes of w = weight_decay * lr / r: one kernel per parameter.
 
-c is -expm1(t * log(beta)), which is accurate near t = 1 in float32, with the beta that the kernels see: 0.999 is not a
+c is computed from t * log(beta), without loss near t = 1, with the beta that the kernels see: 0.999 is not a
 float32, and moments and their correction must agree on what stands for it.
 
 The kernels write an average as v + (g^2 - v) * (1 - beta), which cancels where beta is near 0, and AMSGrad's refuses
@@ -25,7 +25,7 @@ from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import Table, cell
-from optplan.targets.mindspore.update import Tensors, Update
+from optplan.targets.mindspore.update import Tensors, Update, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,8 +188,8 @@ class Adam(nn.Adam, Update):
         beta1, beta2, eps = self.beta1_at(now), self.beta2_at(now), self.eps_at(now)
         log_beta1, log_beta2 = self.log_beta1_at(now), self.log_beta2_at(now)
         t = self.advanced()
-        root = ops.sqrt(-ops.expm1(t * log_beta2))
-        ratio = -ops.expm1(t * log_beta1) / root
+        root = ops.sqrt(remainder(t * log_beta2))
+        ratio = remainder(t * log_beta1) / root
         eps = eps * root
         rate = self.scaled(1.0 / ratio, lr)
         own = (self._parameters, self.moment1, self.moment2)

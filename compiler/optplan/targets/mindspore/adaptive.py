@@ -10,7 +10,7 @@ c2 = 1 - beta2^t, PyTorch moves a parameter by
               rect = sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)),
               rho = 2 / (1 - beta2) - 1,    rho_t = rho - 2 t beta2^t / c2
 
-What these subtract would cost float32 its digits, so it is written without: c as -expm1(t * log(beta)), 1 - mu_t as
+What these subtract would cost float32 its digits, so it is written without: c from t * log(beta), 1 - mu_t as
 (1 - beta1) + beta1 * 0.96^(t * momentum_decay) / 2, and rho_t, with q = -log(beta2) and L(y) = coth(y) - 1/y, as
 t * (1 - L(t * q / 2)) + L(q / 2).
 
@@ -29,7 +29,7 @@ from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.adam import log_beta
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Tensors, Update
+from optplan.targets.mindspore.update import Tensors, Update, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,7 +178,7 @@ class Adamax(Update):
         numbers = (self.gain_at(now), self.beta2_at(now), self.eps_at(now))
         log_beta1 = self.log_beta1_at(now)
         t = self.advanced()
-        rate = self.scaled(-1.0 / ops.expm1(t * log_beta1), lr)
+        rate = self.scaled(1.0 / remainder(t * log_beta1), lr)
         return self.each(_adamax, numbers, rate, self._parameters, self.exp_avg, self.exp_inf, gradients)
 
 
@@ -223,7 +223,7 @@ class NAdam(Update):
         beta2, gain2, log_beta2 = self.beta2_at(now), self.gain2_at(now), self.log_beta2_at(now)
         eps, fading = self.eps_at(now), self.fading_at(now)
         t = self.advanced()
-        root = ops.sqrt(-ops.expm1(t * log_beta2))
+        root = ops.sqrt(remainder(t * log_beta2))
         missing = 0.5 * beta1 * ops.exp(t * fading)
         mu_next = beta1 - 0.5 * beta1 * ops.exp((t + 1.0) * fading)
         product = self.mu_product * (beta1 - missing)
@@ -281,8 +281,8 @@ class RAdam(Update):
         adaptive = rho > 5.0
         enough = ops.maximum(rho, 5.0)
         rect = ops.sqrt((enough - 4.0) * (enough - 2.0) / enough * constant)
-        root = ops.sqrt(-ops.expm1(t * log_beta2))
-        factor = ops.select(adaptive, rect * root, self.drowning) / -ops.expm1(t * log_beta1)
+        root = ops.sqrt(remainder(t * log_beta2))
+        factor = ops.select(adaptive, rect * root, self.drowning) / remainder(t * log_beta1)
         numbers = (beta1, beta2, ops.select(adaptive, eps, self.drowning), self.none)
         rate = self.scaled(factor, lr)
         return self.each(_radam, numbers, rate, self._parameters, self.exp_avg, self.exp_avg_sq, gradients)

@@ -25,7 +25,7 @@ from mindspore.ops.operations import FusedSparseLazyAdam
 
 from optplan.targets.mindspore.adam import log_beta
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Update
+from optplan.targets.mindspore.update import Update, remainder
 
 if TYPE_CHECKING:
     from optplan.targets.mindspore.table import Number
@@ -122,6 +122,6 @@ class SparseAdam(Update):
         beta1, beta2, eps = self.beta1_at(now), self.beta2_at(now), self.eps_at(now)
         log_beta1, log_beta2 = self.log_beta1_at(now), self.log_beta2_at(now)
         t = self.advanced()
-        rate = self.scaled(-ops.sqrt(-ops.expm1(t * log_beta2)) / ops.expm1(t * log_beta1), lr)
+        rate = self.scaled(ops.sqrt(remainder(t * log_beta2)) / remainder(t * log_beta1), lr)
         own = (self._parameters, self.moment1, self.moment2)
         return self.each(_sparse_adam, (self.none, beta1, beta2, eps), rate, *own, rows, values)
