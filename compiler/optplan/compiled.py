@@ -26,9 +26,11 @@ class Compiled(ABC):
     scheduler: Any = None
     scaler: Any = None
 
-    def __init__(self, plan: Plan, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, parameters: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+        # `beside` has what else the network loads, by the framework's own names: statistics, and parameters once more.
         self.plan = plan
         self._parameters = parameters
+        self._beside = beside
 
     def __iter__(self) -> Iterator[Any]:
         yield self.optimizer
@@ -70,34 +72,35 @@ class Compiled(ABC):
         return self.lr()[group.name]
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
-        """Write `weights` into the network's parameters, whatever their names are there; all of them or none.
+        """Write `weights` into the network's parameters and statistics; all of them or none.
 
-        Names are canonical, a tied parameter's others, or the framework's own; values are arrays or tensors of the
-        parameter's shape, or of the one that it has in the plan, cast to its type.  KeyError for a name that is not
-        there, ValueError for another shape.
+        Names are canonical, a tied parameter's others, or the framework's own, as in `mindspore.load_checkpoint(path)`;
+        values are arrays or tensors of the parameter's shape, or of the one that it has in the plan, cast to its type.
+        KeyError for a name that is not there, ValueError for another shape, TypeError for anything but a mapping.
 
         Safe at any time.  In MindSpore `set_data`, `load_param_into_net` and `parameter[...] = ...` bind new memory,
-        which a compiled step does not see: what they load after the first update is cut off from training.
+        which a compiled step does not see: what they load after the first update is cut off from training, until the
+        plan is bound to the network again.
         """
-        native = {self._native_name(parameter): parameter for parameter in self._parameters.values()}
+        if not hasattr(weights, "items"):
+            raise TypeError(f"weights are a mapping of names to arrays, and this is a `{type(weights).__name__}`")
         named = zip(self.plan.names, self.plan.shapes, strict=True)
         shapes = {id(self._parameters[name]): shape for name, shape in named}
         found = []
         for name, value in weights.items():
-            parameter = self._parameters.get(self.plan.aliases.get(name, name), native.get(name))
+            parameter = self._parameters.get(self.plan.aliases.get(name, name), self._beside.get(name))
             if parameter is None:
                 near = nearest(name, self._parameters)
                 hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
                 raise KeyError(f"the network has no parameter {name!r}{hint}")
-            if tuple(value.shape) not in {tuple(parameter.shape), shapes[id(parameter)]}:
-                shape = tuple(parameter.shape)
+            shape = tuple(parameter.shape)
+            if not hasattr(value, "shape"):
+                raise TypeError(f"{name!r} is a `{type(value).__name__}`, not an array or a tensor")
+            if tuple(value.shape) not in {shape, shapes.get(id(parameter))}:
                 raise ValueError(f"{name!r} has shape {tuple(value.shape)}, and the parameter {shape}")
             found.append((parameter, value))
         for parameter, value in found:
             self._write(parameter, value)
-
-    def _native_name(self, parameter: Any) -> str | None:  # noqa: ARG002 - a parameter of torch has no name of its own
-        return None
 
     @abstractmethod
     def _write(self, parameter: Any, value: Any) -> None:

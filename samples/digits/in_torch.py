@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import optplan
 
+torch.set_num_threads(2)  # so small a network gains nothing from more, and on a busy machine they wait for each other
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"vit": VisionTransformer, "resnet": ResidualNetwork}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import Parameter, Tensor, nn, ops
 
 import optplan
 from tests.mindspore.training import USES, deep, training, weights
@@ -82,3 +84,27 @@ def test_what_is_frozen_is_left_out_and_stays() -> None:
     after = dict(zip(compiled.plan.names, weights(network), strict=True))
     still = {name for name, value in before.items() if np.array_equal(value, after[name])}
     assert still == {"head.weight", "head.bias"} == set(compiled.plan.frozen)
+
+
+def test_too_many_gradients_are_refused() -> None:
+    """A member would take its part of them from the wrong places."""
+    network = deep()
+    compiled = optplan.compile({**SEVERAL, "rules": [*SEVERAL["rules"], {"where": "norm", "freeze": True}]}, network)  # type: ignore[misc]  # a list
+    gradients = tuple(ops.zeros_like(parameter) for parameter in network.get_parameters())
+    with pytest.raises(ValueError, match=r"takes 6 gradients, one for each of its `parameters`"):
+        compiled.optimizer(gradients)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "adamax", "rmsprop", "adagrad", "adafactor", "asgd", "rprop"])
+def test_half_precision_weights_are_trained(kind: str) -> None:
+    """As those of float32 are, to the three digits that float16 has."""
+    found = []
+    for dtype in (ms.float32, ms.float16):
+        cell = nn.Cell()
+        cell.weight = Parameter(Tensor(np.array([[0.5, -1.0], [2.0, 4.0]]), dtype), name="weight")
+        compiled = optplan.compile({"optplan": 1, "optimizer": {"type": kind, "lr": 0.1}}, cell)
+        for _ in range(3):
+            compiled.optimizer((Tensor(np.array([[1.0, -0.5], [0.25, 2.0]]), dtype),))
+        found.append(cell.weight.asnumpy().astype(np.float32))
+    assert np.any(found[0] != [[0.5, -1.0], [2.0, 4.0]])
+    np.testing.assert_allclose(found[1], found[0], rtol=5e-3)

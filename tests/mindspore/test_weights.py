@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, nn
 
 import optplan
 from tests.mindspore.training import USES, deep, training
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.mindspore
 
@@ -61,3 +66,28 @@ def test_names_are_canonical_or_native_and_all_of_them_or_none_are_written() -> 
     with pytest.raises(ValueError, match=r"'head\.weight' has shape \(8, 5\), and the parameter \(5, 8\)"):
         compiled.load_weights({"blocks.0.norm.weight": ones, "head.weight": THREES.T})
     assert np.array_equal(network.blocks[0].norm.gamma.asnumpy(), 2 * ones)
+
+
+def test_a_checkpoint_of_the_network_is_taken_whole_with_its_statistics(tmp_path: Path) -> None:
+    network = nn.SequentialCell(nn.Conv2d(1, 2, 3, has_bias=True), nn.BatchNorm2d(2))
+    compiled = optplan.compile(CONFIG, network)
+    network[1].moving_mean.set_data(Tensor(np.array([3.0, 4.0], np.float32)))
+    ms.save_checkpoint(network, str(tmp_path / "a.ckpt"))
+    network[1].moving_mean.set_data(Tensor(np.zeros(2, np.float32)))
+    compiled.load_weights(ms.load_checkpoint(str(tmp_path / "a.ckpt")))
+    assert network[1].moving_mean.asnumpy().tolist() == [3.0, 4.0]
+
+
+def test_what_is_no_weights_is_told() -> None:
+    compiled = optplan.compile(CONFIG, deep())
+    with pytest.raises(TypeError, match="a mapping of names to arrays, and this is a `str`"):
+        compiled.load_weights("weights.ckpt")  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(TypeError, match=r"'head\.bias' is a `list`, not an array or a tensor"):
+        compiled.load_weights({"head.bias": [0.0] * 5})
+
+
+def test_native_names_find_parameters_of_the_plan() -> None:
+    compiled = optplan.compile(CONFIG, deep())
+    assert compiled.plan.parameter("blocks.0.norm.gamma").name == "blocks.0.norm.weight"
+    assert compiled.lr_of("blocks.0.norm.beta") == 1e-3
+    assert optplan.Plan.from_json(compiled.plan.to_json()).value("blocks.1.norm.gamma", "lr", 0) == 1e-3

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 _NARROWEST = 16
+_STILL = "frozen in the network itself; a rule with `freeze: false` takes them in"
 # columns that every plan has: place, name, optimizer, parameters, numel
 _FIRST = 5
 _NAMES = 4
@@ -277,7 +278,13 @@ def _classes(plan: Plan) -> list[Remark]:
         by = lowering(group, plan.target, catalog()) if group.optimizer in catalog().optimizers else None
         if by is not None:
             chosen[group.optimizer, by.class_name] = by
-    return [Remark("class", name, f"{by.class_name}: {by.reason}") for (name, _), by in chosen.items()]
+    return [
+        Remark("class", name, f"{by.class_name}: {by.reason}{_only(by.devices)}") for (name, _), by in chosen.items()
+    ]
+
+
+def _only(devices: Sequence[str]) -> str:
+    return f"; runs on {' and '.join(devices)} only" if devices else ""
 
 
 def _outside(plan: Plan, trained: int) -> list[Remark]:
@@ -289,7 +296,13 @@ def _outside(plan: Plan, trained: int) -> list[Remark]:
         remarks.append(_names("thawed", plan.thawed, plan))
     still = len(plan.names) - trained - len(plan.frozen)
     if still:
-        remarks.append(Remark("left out", counted(still, "parameter"), "frozen in the network itself"))
+        remarks.append(
+            Remark(
+                "left out",
+                counted(still, "parameter"),
+                _STILL,
+            )
+        )
     if plan.accumulate > 1:
         remarks.append(Remark("accumulate", "", f"{plan.accumulate} batches make one update"))
     for topic, value in (("clip", plan.clip), ("loss scale", plan.loss_scale)):

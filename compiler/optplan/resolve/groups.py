@@ -141,6 +141,10 @@ def _assemble(
         _origins(config),
         horizon,
         collector.diagnostics,
+        natives={
+            network.names[index].removesuffix(network.locals[index]) + native: network.names[index]
+            for index, native in network.natives.items()
+        },
     )
 
 

@@ -164,8 +164,9 @@ class Plan:
     """See the head of the module.
 
     Columns: `names`, `shapes` and `case_of`, one entry per parameter of the network in its order.  `aliases` maps a
-    tied parameter's further names to its canonical one.  `frozen` are the names taken out by a rule, `thawed` those
-    that the network has frozen and a rule takes in.
+    tied parameter's further names to its canonical one, `natives` the names that the framework itself has for
+    parameters which are known by a translation; all of them find the parameter.  `frozen` are the names taken out by a
+    rule, `thawed` those that the network has frozen and a rule takes in.
     """
 
     target: str | None
@@ -183,6 +184,7 @@ class Plan:
     clip: None = None
     loss_scale: None = None
     accumulate: int = 1
+    natives: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.groups, self.names, self.frozen))
@@ -194,7 +196,8 @@ class Plan:
     @cached_property
     def _index(self) -> dict[str, int]:
         index = {name: number for number, name in enumerate(self.names)}
-        index.update((alias, index[name]) for alias, name in self.aliases.items())
+        for others in (self.aliases, self.natives):
+            index.update((other, index[name]) for other, name in others.items() if other not in index)
         return index
 
     def _find(self, name: str) -> int:

@@ -49,6 +49,7 @@ def plan_data(plan: Plan, version: str) -> dict[str, Any]:
             "shapes": [list(shape) for shape in plan.shapes],
             "cases": list(plan.case_of),
             "aliases": dict(plan.aliases),
+            **({"natives": dict(plan.natives)} if plan.natives else {}),
         },
     }
 
@@ -88,6 +89,7 @@ def read_plan(kind: type[P], data: dict[str, Any]) -> P:
         None,
         None,
         _count(data["accumulate"]),
+        {_text(native): _text(name) for native, name in columns.get("natives", {}).items()},
     )
     _check_columns(plan)
     return plan
@@ -98,7 +100,10 @@ def _check_columns(plan: Plan) -> None:
     known = set(plan.names)
     if not len(plan.names) == len(plan.shapes) == len(plan.case_of) == len(known):
         raise ValueError("its columns differ in length, or a name stands twice")
-    if not known.issuperset((*plan.frozen, *plan.thawed, *plan.aliases.values())) or known & plan.aliases.keys():
+    if (
+        not known.issuperset((*plan.frozen, *plan.thawed, *plan.aliases.values(), *plan.natives.values()))
+        or known & plan.aliases.keys()
+    ):
         raise ValueError("it names a parameter that it does not have")
     _check_places("case", plan.case_of, len(plan.cases))
     _check_places("group", [case.group + 1 for case in plan.cases], len(plan.groups) + 1)

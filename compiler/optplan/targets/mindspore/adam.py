@@ -20,12 +20,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mindspore import Tensor, jit, nn, ops
+from mindspore import Parameter, Tensor, jit, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import Table, cell
-from optplan.targets.mindspore.update import Tensors, Update, remainder
+from optplan.targets.mindspore.update import Tensors, Update, put, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,8 +100,8 @@ def _adamw_update(
 def _averages(beta1: Tensor, beta2: Tensor, m: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     mean = beta1 * m + (1.0 - beta1) * gradient
     square = beta2 * v + (1.0 - beta2) * ops.square(gradient)
-    ops.assign(m, mean)
-    ops.assign(v, square)
+    put(m, mean)
+    put(v, square)
     return mean, square
 
 
@@ -117,7 +117,7 @@ def _adam_by_steps(
     gradient: Tensor,
 ) -> bool:
     mean, square = _averages(beta1, beta2, m, v, gradient)
-    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(square) + eps)))
+    put(parameter, parameter - rate * (mean / (ops.sqrt(square) + eps)))
     return True
 
 
@@ -135,8 +135,8 @@ def _amsgrad_by_steps(
 ) -> bool:
     mean, square = _averages(beta1, beta2, m, v, gradient)
     most = ops.maximum(largest, square)
-    ops.assign(largest, most)
-    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(most) + eps)))
+    put(largest, most)
+    put(parameter, parameter - rate * (mean / (ops.sqrt(most) + eps)))
     return True
 
 
@@ -145,6 +145,11 @@ def log_beta(beta: NDArray[np.float64]) -> NDArray[np.float64]:
     seen = beta.astype(np.float32).astype(np.float64)
     logs: NDArray[np.float64] = np.log(np.maximum(seen, 1e-30))
     return logs
+
+
+def _unfit(parameter: Parameter) -> bool:
+    """Whether AMSGrad's kernel refuses the parameter."""
+    return bool(parameter.ndim == 0 or parameter.dtype != mstype.float32)
 
 
 class Adam(nn.Adam, Update):
@@ -174,9 +179,10 @@ class Adam(nn.Adam, Update):
         self.log_beta1_at, self.log_beta2_at = cell(betas[0], log_beta), cell(betas[1], log_beta)
         self.none = Tensor(0.0, mstype.float32)
         low = any(np.min(beta.values if isinstance(beta, Table) else beta) < _LOW for beta in betas)
-        self.by_steps = low or (amsgrad and any(parameter.ndim == 0 for parameter in self.parameters))
+        self.by_steps = low or (amsgrad and any(_unfit(parameter) for parameter in self.parameters))
         # AdamW in one kernel, decay included.
-        self.fused = self.decoupled and self.exec_weight_decay and not (self.by_steps or amsgrad)
+        single = all(parameter.dtype == mstype.float32 for parameter in self.parameters)
+        self.fused = self.decoupled and self.exec_weight_decay and single and not (self.by_steps or amsgrad)
 
     @jit
     def construct(self, gradients: Tensors) -> Any:

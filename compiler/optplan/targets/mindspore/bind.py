@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from optplan.resolve.plan import Group, Plan
     from optplan.targets.mindspore.view import View
 
+# The types of parameters that optimizers take.
+_TRAINED = frozenset({"float16", "bfloat16", "float32"})
+
 
 def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
     """The native objects of `plan` for `cell`; ConfigError (OP502) where the cell is not the one planned for.
@@ -38,7 +41,7 @@ def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
     place = {id(parameter): number for number, parameter in enumerate(cell.get_parameters())}
     named = zip(seen.network.names, seen.parameters, strict=True)
     parameters = dict(sorted(named, key=lambda each: place[id(each[1])]))
-    groups = _carried_out(plan)
+    groups = _carried_out(plan, dict(zip(seen.network.names, seen.network.dtypes, strict=True)))
     _check_names([parameters[name] for group in plan.groups for name in group.parameters])
     for name in plan.frozen:
         parameters[name].requires_grad = False
@@ -54,11 +57,14 @@ def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
     else:
         names = [f"member{number}" for number in range(len(members))]
         optimizer = MultiOptimizer([member.optimizer for member in members], names, ordered)
-    return Compiled(plan, optimizer, members, parameters)
+    return Compiled(plan, optimizer, members, parameters, cell)
 
 
-def _carried_out(plan: Plan) -> list[tuple[Group, Lowering]]:
-    """The class of each group; ConfigError (OP501) where it, or an option, does not run on the device that is set."""
+def _carried_out(plan: Plan, types: dict[str, str]) -> list[tuple[Group, Lowering]]:
+    """The class of each group; ConfigError (OP501) where it, or an option, does not run on the device that is set.
+
+    Nor does every type of parameter, by `types`; a `Parameter` of whole numbers has its gradient on if nobody says no.
+    """
     device = ms.get_context("device_target")
     collector = Collector()
     found = []
@@ -68,14 +74,27 @@ def _carried_out(plan: Plan) -> list[tuple[Group, Lowering]]:
             raise AssertionError(group)
         if by.devices and device not in by.devices:
             cure = f"it runs on {' and '.join(by.devices)}"
-            collector.add(refusal(plan, f"`{by.class_name}` does not run on {device}", group.origin, cure))
+            of = "".join(f" with `{each}`" for each in by.when)
+            collector.add(refusal(plan, f"`{by.class_name}`{of} does not run on {device}", group.origin, cure))
         if device == "CPU" and group.options_of("mindspore").get("grad_centralization"):
             place = set_by(plan, group, "mindspore.grad_centralization".__eq__)
             message = f"`grad_centralization` does not run on CPU, and `{group.parameters[0]}` has it"
             collector.add(refusal(plan, message, place, "leave it out, or set another `device_target`"))
+        for name in group.parameters:
+            if types[name] not in _TRAINED or (device == "CPU" and types[name] == "bfloat16"):
+                where = " on CPU" if types[name] == "bfloat16" else ""
+                message = f"`{name}` cannot be trained{where}: it is of type {types[name]}"
+                collector.add(refusal(plan, message, group.origin, _cure(types[name])))
+                break
         found.append((group, by))
     collector.check()
     return found
+
+
+def _cure(dtype: str) -> str:
+    if dtype in {"float64", "bfloat16"}:
+        return "MindSpore's optimizers compute in float32: make it `float32`"
+    return "let a rule with `freeze: true` leave it out"
 
 
 def _check_names(parameters: list[Parameter]) -> None:

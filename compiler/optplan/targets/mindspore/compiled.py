@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import nan
+from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +28,14 @@ class Compiled(compiled.Compiled):
     """
 
     def __init__(
-        self, plan: Plan, optimizer: nn.Optimizer, members: list[Member], parameters: dict[str, Parameter]
+        self,
+        plan: Plan,
+        optimizer: nn.Optimizer,
+        members: list[Member],
+        parameters: dict[str, Parameter],
+        cell: nn.Cell,
     ) -> None:
-        super().__init__(plan, parameters)
+        super().__init__(plan, parameters, {parameter.name: parameter for parameter in cell.get_parameters()})
         self.optimizer = optimizer
         self._members = members
 
@@ -63,13 +68,9 @@ class Compiled(compiled.Compiled):
         t = self.updates
         found = {}
         for member, group in self._groups():
-            found[group.name] = {key: _at(group, key, value, t) for key, value in group.values}
+            found[group.name] = {key: self._at(group, key, value, t) for key, value in group.values}
             found[group.name]["lr"] = self._lr(member, group)
         return found
-
-    def _native_name(self, parameter: Parameter) -> str | None:
-        name: str = parameter.name
-        return name
 
     def _write(self, parameter: Parameter, value: Any) -> None:
         array = value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -82,7 +83,7 @@ class Compiled(compiled.Compiled):
 
     def _lr(self, member: Member, group: Group) -> float:
         if "lr" in group.schedule or len(member.groups) > 1:
-            return group.value("lr", self.updates)
+            return self._value(group, "lr", self.updates)
         if group.settings["lr"] is None:
             return nan
         # Not its `learning_rate`: of LARS that is 0, beside the rate of the momentum in it.
@@ -91,8 +92,14 @@ class Compiled(compiled.Compiled):
         # A rate that nobody has changed is the one that the file says, which float32 rounds.
         return own if np.float32(own) == rate else rate
 
+    def _at(self, group: Group, key: str, value: Any, t: int) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._at(group, f"{key}[{place}]", each, t) for place, each in enumerate(value))
+        return self._value(group, key, t) if key in group.schedule else value
 
-def _at(group: Group, key: str, value: Any, t: int) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_at(group, f"{key}[{place}]", each, t) for place, each in enumerate(value))
-    return group.value(key, t) if key in group.schedule else value
+    def _value(self, group: Group, key: str, t: int) -> float:
+        """What update `t` uses: a curve that never settles has a table that ends with the horizon."""
+        curve, steps = group.schedule.get(key), self.plan.horizon.steps
+        if curve is not None and curve.settled is None and steps is not None:
+            t = min(t, ceil(steps) - 1)
+        return group.value(key, t)

@@ -6,10 +6,12 @@ compiling.  Beyond `MOST` groups those that differ in nothing but rate and decay
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from optplan.diagnostics import ConfigError, diagnostic
 from optplan.targets.fit import class_of
 from optplan.targets.mindspore.table import Table
 
@@ -66,7 +68,8 @@ class Tables:
             return int(np.ceil(settled)) + 1
         if self._steps is None:
             raise AssertionError(curve)
-        return int(self._steps)
+        # Update t lies within a horizon of 2.5 if t < 2.5
+        return ceil(self._steps)
 
 
 def make(
@@ -127,7 +130,13 @@ def _member(
         arguments["learning_rate"] = dicts[0]["lr"]
         theirs = {name for group in groups for name in group.parameters}
         dicts.append({"order_params": [parameter for name, parameter in parameters.items() if name in theirs]})
-    return Member(native(dicts, **arguments), tuple(groups))
+    try:
+        return Member(native(dicts, **arguments), tuple(groups))
+    except (TypeError, ValueError, KeyError, RuntimeError) as fault:
+        # A range that only the class knows, or a class of one's own that was registered with other arguments.
+        said = str(fault).strip().splitlines()
+        message = f"`{by.class_name}` refuses group `{first.name}`: {said[0] if said else type(fault).__name__}"
+        raise ConfigError([diagnostic("OP501", message)]) from fault
 
 
 def _given(group: Group, key: str, value: Any, tables: Tables) -> Any:

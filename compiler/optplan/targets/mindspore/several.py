@@ -36,11 +36,18 @@ class MultiOptimizer(nn.Optimizer):
                     parameter.name = f"{name}.{parameter.name}"
         self.members = nn.CellList(list(members), auto_prefix=False)
         self.places = tuple(tuple(place[id(parameter)] for parameter in member.parameters) for member in members)
+        self.miscounted = (
+            f"the optimizer takes {len(parameters)} gradients, one for each of its `parameters`, in their order: "
+            "`value_and_grad(forward, None, optimizer.parameters)` gives them"
+        )
         self._member_of = {id(parameter): member for member in members for parameter in member.parameters}
 
     @jit
     def construct(self, gradients: tuple[Tensor, ...]) -> Any:
         """One update of every member with `gradients`, in the order of `parameters`."""
+        if len(gradients) != len(self.parameters):
+            # With too many each member would take its part of them from the wrong places.
+            raise ValueError(self.miscounted)
         done: Any = ()
         for number, member in enumerate(self.members):
             done += (member(picked(gradients, self.places[number])),)
@@ -50,6 +57,10 @@ class MultiOptimizer(nn.Optimizer):
     def get_lr(self) -> tuple[Tensor, ...]:
         """The learning rate of the next update, of each parameter."""
         return tuple(_rate(self._member_of[id(parameter)], parameter) for parameter in self.parameters)
+
+    def get_weight_decay(self) -> tuple[Any, ...]:
+        """The weight decay of the next update, of each parameter."""
+        return tuple(_decay(self._member_of[id(parameter)], parameter) for parameter in self.parameters)
 
     def get_lr_parameter(self, param: Parameter | list[Parameter]) -> Any:
         """What gives the learning rate of a parameter, or of each in a list: a `Parameter` or a schedule.
@@ -74,3 +85,10 @@ def _rate(member: nn.Optimizer, parameter: Parameter) -> Tensor:
     if not member.is_group_lr:
         return rates
     return next(rate for rate, each in zip(rates, member.parameters, strict=True) if each is parameter)
+
+
+def _decay(member: nn.Optimizer, parameter: Parameter) -> Any:
+    decays = member.get_weight_decay()
+    if not isinstance(decays, tuple):
+        return decays
+    return next(decay for decay, each in zip(decays, member.parameters, strict=True) if each is parameter)

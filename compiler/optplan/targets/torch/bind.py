@@ -45,7 +45,7 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
     groups = [_native(group, parameters, several=several) for group in plan.groups]
     optimizer = MultiOptimizer(groups) if several else build(plan.groups[0].optimizer, groups)
     scheduler = PlanScheduler(optimizer, plan.groups) if any(group.curves for group in plan.groups) else None
-    return Compiled(plan, optimizer, scheduler, parameters)
+    return Compiled(plan, optimizer, scheduler, parameters, module)
 
 
 def _native(group: Group, parameters: dict[str, nn.Parameter], *, several: bool) -> dict[str, Any]:

@@ -37,8 +37,9 @@ class Compiled(compiled.Compiled):
         optimizer: Optimizer,
         scheduler: PlanScheduler | None,
         parameters: dict[str, nn.Parameter],
+        module: nn.Module,
     ) -> None:
-        super().__init__(plan, parameters)
+        super().__init__(plan, parameters, dict(module.named_buffers()))
         self.optimizer = optimizer
         self.scheduler = scheduler
 
@@ -83,7 +84,7 @@ class Compiled(compiled.Compiled):
 
     @torch.no_grad()
     def _write(self, parameter: nn.Parameter, value: Any) -> None:
-        parameter.copy_(torch.as_tensor(value))
+        parameter.copy_(torch.as_tensor(value).reshape(parameter.shape))
 
 
 def _number(value: Any) -> Any:
