@@ -59,7 +59,7 @@ def read(
 ) -> Config | None:
     """What `load` does, with the faults left in `collector`: None where nothing could be made of the document.
 
-    `let`, `steps`, `epochs` and `steps_per_epoch` are those of `plan`: the document is checked under them.
+    `let` and the parts of `horizon` are those of `plan`: the document is checked under them.
     """
     from optplan.frontend.document import from_mapping  # noqa: PLC0415 - plans read from JSON need no front end
 
@@ -169,18 +169,22 @@ def plan(
     steps: int | None = None,
     epochs: float | None = None,
     steps_per_epoch: int | None = None,
+    samples_per_step: float | None = None,
+    tokens_per_step: float | None = None,
     let: Mapping[str, int | float] | None = None,
     overrides: Iterable[str] = (),
 ) -> Plan:
     """What each parameter of `network` gets: data, to be looked at, compared, saved and bound.
 
     `config` is a Config, a path or a mapping; `network` a `torch.nn.Module`, a `mindspore.nn.Cell` or a Network.
-    `steps`, `epochs` and `steps_per_epoch` replace the file's horizon key by key, `let` its named numbers.
+    `steps`, `epochs`, ... replace the file's horizon key by key, `let` its named numbers.
     ConfigError with every fault; warnings are in `plan.diagnostics`, and logged.
     """
     _check_order(config)
     view = globals()["network"](network)
-    made = planned(config, view, overrides, let, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    given |= {"samples_per_step": samples_per_step, "tokens_per_step": tokens_per_step}
+    made = planned(config, view, overrides, let, **given)
     _log(made)
     return made
 
@@ -231,6 +235,8 @@ def compile(  # noqa: A001 - the verb of a compiler
     steps: int | None = None,
     epochs: float | None = None,
     steps_per_epoch: int | None = None,
+    samples_per_step: float | None = None,
+    tokens_per_step: float | None = None,
     let: Mapping[str, int | float] | None = None,
     overrides: Iterable[str] = (),
 ) -> Compiled:
@@ -239,6 +245,7 @@ def compile(  # noqa: A001 - the verb of a compiler
 
     _check_order(config)
     given = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    given |= {"samples_per_step": samples_per_step, "tokens_per_step": tokens_per_step}
     if target_of(network) == "torch":
         from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model
         from optplan.targets.torch.view import view  # noqa: PLC0415 - as above

@@ -63,12 +63,18 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
     _document_options(explain)
     explain.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
 
-    diff = verb("diff", "show the parameters that two plans treat differently")
+    diff = verb("diff", "show what two plans do differently with each parameter, and where their schedules part")
     diff.epilog = "Exit status: 0 same, 1 different, 2 wrong usage or a faulty file."
     for name in ("a", "b"):
         diff.add_argument(name, metavar=name.upper(), help="a document, or a plan as JSON")
     _document_options(diff)
     _data_format(diff, "the differences")
+
+    plot = verb("plot", "draw the curves of each group: in the terminal, as a picture, as a table")
+    plot.add_argument("file", metavar="FILE", help="a document, or a plan as JSON")
+    _document_options(plot)
+    _drawing_options(plot)
+    plot.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
 
     params = verb("params", "write the manifest of a network, which stands for it elsewhere")
     _network_options(params)
@@ -110,6 +116,25 @@ def _document_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", metavar="N", type=_count, help="updates in the run")
     parser.add_argument("--epochs", metavar="N", type=_amount, help="epochs in the run")
     parser.add_argument("--steps-per-epoch", metavar="N", type=_count, help="updates in an epoch")
+    parser.add_argument("--samples-per-step", metavar="N", type=_amount, help="samples that an update sees")
+    parser.add_argument("--tokens-per-step", metavar="N", type=_amount, help="tokens that an update sees")
+
+
+def _drawing_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=_drawing,
+        help="curves.png, curves.svg, or curves.csv with the exact numbers; a chart in the terminal without",
+    )
+    about = "what to draw: lr, betas[0], ...; may be given more than once; lr and all that is scheduled without"
+    parser.add_argument("--key", metavar="KEY", dest="keys", action="append", default=[], help=about)
+    parser.add_argument("--log", action="store_true", help="a logarithmic scale")
+    about = "look at no more than so many updates, evenly spread; without, a table has them all"
+    parser.add_argument("--points", metavar="N", type=_count, help=about)
+    parser.add_argument("--width", metavar="N", type=_count, help="of the chart in the terminal, in characters")
+    parser.add_argument("--height", metavar="N", type=_count, help="of each panel of that chart, in lines")
 
 
 def _data_format(parser: argparse.ArgumentParser, data: str) -> None:
@@ -125,6 +150,12 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"optplan {__version__}\n")
         parser.exit()
+
+
+def _drawing(text: str) -> str:
+    if not text.lower().endswith((".png", ".svg", ".csv")):
+        raise argparse.ArgumentTypeError(f"the name must end with .png, .svg or .csv, not {text!r}")
+    return text
 
 
 def _count(text: str) -> int:

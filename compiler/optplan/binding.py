@@ -8,6 +8,8 @@ from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.plan import Plan as PlanData
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from optplan.compiled import Compiled
 
 __all__ = ["Plan", "no_target", "target_of"]
@@ -31,6 +33,20 @@ class Plan(PlanData):
 
             return bind_cell(self, model)
         raise no_target(model)
+
+    def plot(self, *keys: str, steps: int | None = None, log: bool = False) -> Figure:
+        """The curves of `keys`, by default `lr` and all that is scheduled, as a figure of matplotlib.
+
+        `steps` says how many updates to draw where the plan has no horizon.  KeyError for a key that no group has as a
+        number, ConfigError where matplotlib is missing (OP604) or a curve has no end (OP407).
+        """
+        from optplan.report import curves, pictures  # noqa: PLC0415 - only when it is drawn
+
+        missing = curves.unknown_key(self, keys)
+        if missing is not None:
+            raise KeyError(missing.partition("\n")[0].removeprefix("error: "))
+        drawn = keys or curves.usual_keys(self)
+        return pictures.picture(curves.curves_of(self, drawn, curves.extent(self, drawn, steps)), log=log)
 
     def __repr__(self) -> str:
         from optplan.report.plans import plan_table  # noqa: PLC0415 - only when it is shown

@@ -30,7 +30,7 @@ FINE, FINDINGS = 0, 1
 # What 128 + SIGINT and 128 + SIGPIPE are in a shell.
 INTERRUPTED, BROKEN_PIPE = 130, 141
 # What was named on the command line is not there, or not what it should be.
-_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602", "OP603"})
+_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602", "OP603", "OP604"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,6 +148,53 @@ def _diff(arguments: argparse.Namespace) -> int:
     return FINE if found.same else FINDINGS
 
 
+def _plot(arguments: argparse.Namespace) -> int:
+    plan = _planned(arguments.file, arguments)
+    if isinstance(plan, int):
+        return plan
+    from optplan.diagnostics import ConfigError  # noqa: PLC0415 - see the head of the module
+    from optplan.report import curves  # noqa: PLC0415 - as above
+
+    keys = list(dict.fromkeys(arguments.keys)) or curves.usual_keys(plan)
+    missing = curves.unknown_key(plan, keys) if keys else "error: the plan has no group: there is nothing to draw"
+    if missing is not None:
+        _say(missing, sys.stderr)
+        return FINDINGS
+    try:
+        end = curves.extent(plan, keys, arguments.steps)
+        if arguments.output is not None:
+            return _drawn(plan, keys, end, arguments)
+    except ConfigError as fault:
+        return _told(fault.diagnostics, arguments.format)
+    from optplan.report.charts import HEIGHT, chart, room  # noqa: PLC0415 - as above
+
+    width, plain = room(sys.stdout)
+    _say(
+        chart(
+            curves.curves_of(plan, keys, end, arguments.points or curves.MOST),
+            width=arguments.width or width,
+            height=arguments.height or HEIGHT,
+            log=arguments.log,
+            colour=_colour(sys.stdout),
+            plain=plain,
+        )
+    )
+    return FINE
+
+
+def _drawn(plan: PlanData, keys: list[str], end: int, arguments: argparse.Namespace) -> int:
+    from optplan.report.files import write_drawing  # noqa: PLC0415 - see the head of the module
+    from optplan.report.notation import counted  # noqa: PLC0415 - as above
+
+    try:
+        write_drawing(arguments.output, plan, keys, end, most=arguments.points, log=arguments.log)
+    except OSError as fault:
+        return _unwritten(arguments.output, fault)
+    what = f"{', '.join(keys)} of {counted(len(plan.groups), 'group')}, {counted(end, 'update')}"
+    _say(f"{arguments.output}: {what}", sys.stderr)
+    return FINE
+
+
 def _params(arguments: argparse.Namespace) -> int:
     from optplan.diagnostics import ConfigError  # noqa: PLC0415 - see the head of the module
 
@@ -163,8 +210,7 @@ def _params(arguments: argparse.Namespace) -> int:
     try:
         network.write(arguments.output)
     except OSError as fault:
-        _say(f"error: `{arguments.output}` cannot be written: {fault.strerror or fault}", sys.stderr)
-        return USAGE
+        return _unwritten(arguments.output, fault)
     _say(f"{arguments.output}: {network!r}", sys.stderr)
     return FINE
 
@@ -256,7 +302,8 @@ def _made(file: str, network: Any, arguments: argparse.Namespace) -> tuple[PlanD
     from optplan.diagnostics import Collector, ConfigError  # noqa: PLC0415 - as above
 
     collector = Collector()
-    horizon = {key: getattr(arguments, key) for key in ("steps", "epochs", "steps_per_epoch")}
+    parts = ("steps", "epochs", "steps_per_epoch", "samples_per_step", "tokens_per_step")
+    horizon = {key: getattr(arguments, key) for key in parts}
     let = dict(arguments.let)
     config = api.read(file, collector, overrides=arguments.set, let=let, **horizon)
     if network is None or config is None or collector.failed:
@@ -291,6 +338,11 @@ def _told(diagnostics: Iterable[Diagnostic], form: Format) -> int:
     if diagnostics:
         _say(_rendered(diagnostics, form), sys.stderr)
     return _status(diagnostics)
+
+
+def _unwritten(file: str, fault: OSError) -> int:
+    _say(f"error: `{file}` cannot be written: {fault.strerror or fault}", sys.stderr)
+    return USAGE
 
 
 def _rendered(diagnostics: Sequence[Diagnostic], form: Format) -> str:
@@ -331,6 +383,7 @@ _VERBS = {
     "plan": _plan,
     "explain": _explain,
     "diff": _diff,
+    "plot": _plot,
     "params": _params,
     "help": _help,
     "schema": _schema,

@@ -198,7 +198,7 @@ CODES: dict[str, str] = {
     "OP107": "a number that is not finite",
     "OP108": "an invalid name",
     "OP109": "something that this release does not support yet",
-    "OP110": "a file that `extends` names cannot be taken in",
+    "OP110": "a file that `extends` or a `table` names cannot be taken in",
     "OP111": "an override that cannot be applied",
     "OP112": "two things of one name, or a name that hides a built-in one",
     "OP113": "a setting that an optimizer does not have",
@@ -242,4 +242,5 @@ CODES: dict[str, str] = {
     "OP601": "a file of parameters that cannot be read",
     "OP602": "a network that cannot be made",
     "OP603": "what registers an optimizer or a policy cannot be used",
+    "OP604": "a picture that cannot be drawn",
 }

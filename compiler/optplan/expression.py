@@ -1,6 +1,6 @@
 """The nodes of values and policies, whose grammar is in `optplan.grammar`.
 
-    Value   = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binary | Call | Listing
+    Value   = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binary | Call | Listing | Lines
     Policy  = Phase | Before | Then | Over | Into | Times | PerEpoch
 
 Each is frozen and knows its `span`, which takes no part in comparison.  `str()` of a node is its text in the language;
@@ -10,6 +10,7 @@ reading that text again gives an equal node.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from json import dumps
 from typing import TYPE_CHECKING
 
 from optplan.filter import bracketed, span_field
@@ -159,7 +160,19 @@ class Listing:
         return f"[{', '.join(map(str, self.items))}]"
 
 
-Value = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binary | Call | Listing
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """`"file"`, the name of a file, with the numbers that stand in it, one a line."""
+
+    file: str
+    numbers: tuple[float, ...]
+    span: Span | None = span_field()
+
+    def __str__(self) -> str:
+        return dumps(self.file, ensure_ascii=False)
+
+
+Value = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binary | Call | Listing | Lines
 
 
 # Policies

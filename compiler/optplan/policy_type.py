@@ -15,7 +15,7 @@ class ArgumentType:
     """An argument of a phase; `default` is its text in the language, or the words for what stands without it."""
 
     name: str
-    kind: Literal["duration", "value", "count", "number", "word", "list"]
+    kind: Literal["duration", "value", "count", "number", "word", "text", "list"]
     description: str
     default: str | None = None
     required: bool = False

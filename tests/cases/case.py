@@ -20,7 +20,7 @@ same: `!` an error, `?` a warning, `.` a note; first and last character, an empt
 Other lines at the head say what is done: without any the document is loaded, no more.
 
     #: network small        a function of `tests.cases.networks`: a plan is made for it
-    #: plan steps=100       what the caller gives: steps, epochs, steps_per_epoch; any other name is one of `let`
+    #: plan steps=100       what the caller gives: steps, epochs, steps_per_epoch, ...; any other name is one of `let`
     #: set optimizer.lr=1   an override
 """
 
@@ -44,7 +44,7 @@ _SAID = re.compile(r"#(?P<kind>[!?.]) (?P<place>\S+) (?P<code>OP\d{3}) (?P<words
 _PLACE = re.compile(r"(?:(?P<source>--set):)?(?P<line>\d+):(?P<first>\d+)(?:-(?:(?P<end>\d+):)?(?P<last>\d+))?")
 _ORDER = re.compile(r"#: (?P<what>network|plan|set) (?P<rest>.+)")
 _SEVERITY = {"^": "error", "!": "error", "~": "warning", "?": "warning", ".": "note"}
-_HORIZON = ("steps", "epochs", "steps_per_epoch")
+_HORIZON = ("steps", "epochs", "steps_per_epoch", "samples_per_step", "tokens_per_step")
 
 
 @dataclass(frozen=True, slots=True, order=True)

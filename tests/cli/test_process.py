@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "mindspore", "rich", "numpy", "transformers")
+HEAVY = ("torch", "mindspore", "rich", "numpy", "matplotlib", "transformers")
 
 
 def run(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +48,8 @@ def test_the_exit_status(folder: Path, arguments: list[str], status: int) -> Non
         ["plan", "net.optim.yaml", "--params", "net.params.json"],
         ["explain", "net.optim.yaml", "head.bias", "--params", "net.params.json"],
         ["diff", "net.optim.yaml", "net.optim.yaml", "--params", "net.params.json"],
+        ["plot", "net.optim.yaml", "--params", "net.params.json"],
+        ["plot", "net.optim.yaml", "--params", "net.params.json", "-o", "net.csv"],
         ["params", "--params", "net.params.json"],
         ["help", "OP203"],
         ["schema"],

@@ -383,7 +383,7 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"optplan {optplan.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["check", "plan", "explain", "diff", "params", "help", "schema"])
+@pytest.mark.parametrize("verb", ["check", "plan", "explain", "diff", "plot", "params", "help", "schema"])
 def test_each_verb_has_its_help(run: Run, verb: str) -> None:
     status, out, err = run(verb, "--help")
     assert (status, err) == (0, "")

@@ -13,15 +13,18 @@ from optplan.expression import (
     Before,
     Binary,
     Call,
+    Into,
     Listing,
     Name,
     Number,
+    Over,
     PerEpoch,
     Phase,
     Policy,
     Quantity,
     Ratio,
     Then,
+    Times,
     Value,
 )
 from optplan.frontend.policies import parse_policy
@@ -67,6 +70,39 @@ MEANINGS: list[tuple[str, Policy]] = [
         "warmup(1) -> hold(2) -> cosine()",
         Then((phase("warmup", Number(1)), phase("hold", Number(2)), phase("cosine"))),
     ),
+    (
+        "hold(2B tokens + 1M samples)",
+        phase("hold", Binary("+", Quantity(2 * 10**9, "tokens"), Quantity(10**6, "samples"))),
+    ),
+    ("hold(1) over cosine()", Over(phase("hold", Number(1)), phase("cosine"))),
+    ("hold(1) into cosine()", Into(phase("hold", Number(1)), phase("cosine"))),
+    ("hold() * cosine() * poly()", Times((phase("hold"), phase("cosine"), phase("poly")))),
+    # `per epoch` binds closest, then `*`, then `over` and `into` to the right, then `->`
+    (
+        "hold(1) over hold(2) into hold()",
+        Over(phase("hold", Number(1)), Into(phase("hold", Number(2)), phase("hold"))),
+    ),
+    (
+        "hold(1) into hold(2) over hold()",
+        Into(phase("hold", Number(1)), Over(phase("hold", Number(2)), phase("hold"))),
+    ),
+    (
+        "(hold(1) over hold(2)) over hold()",
+        Over(Over(phase("hold", Number(1)), phase("hold", Number(2))), phase("hold")),
+    ),
+    (
+        "hold(1) * hold(2) over hold() * cosine()",
+        Over(Times((phase("hold", Number(1)), phase("hold", Number(2)))), Times((phase("hold"), phase("cosine")))),
+    ),
+    (
+        "hold(1) -> hold(2) over hold(3) -> hold()",
+        Then((phase("hold", Number(1)), Over(phase("hold", Number(2)), phase("hold", Number(3))), phase("hold"))),
+    ),
+    (
+        "hold(1) over hold(2) per epoch",
+        Over(phase("hold", Number(1)), PerEpoch(phase("hold", Number(2)))),
+    ),
+    ("hold() * cosine() per epoch", Times((phase("hold"), PerEpoch(phase("cosine"))))),
     ("cosine() per epoch", PerEpoch(phase("cosine"))),
     ("warmup(1) -> cosine() per epoch", Then((phase("warmup", Number(1)), PerEpoch(phase("cosine"))))),
     ("(warmup(1) -> cosine()) per epoch", PerEpoch(Then((phase("warmup", Number(1)), phase("cosine"))))),
@@ -205,15 +241,53 @@ FAULTS = [
     ("warmup() -> cosine()", "            ^^^^^^", "OP404", "`cosine` is a second phase without a duration", ...),
     ("(warmup() -> hold(1)) -> cosine()", "                         ^^^^^^", "OP404", ..., ...),
     ("base", "^^^^", "OP306", "`base` has no meaning here", "only a rule's own schedule may use `base`"),
+    # what runs at once
+    ("hold(5) over", "            ^", "OP401", "expected a phase after `over`", None),
+    ("into hold(5)", "^^^^", "OP401", "expected a phase, found `into`", None),
+    (
+        "hold(5) * 0.5",
+        "          ^^^",
+        "OP401",
+        "expected a phase after `*`, found `0.5`",
+        "`hold(at=0.5)` keeps a value",
+    ),
+    ("warmup() over cosine()", "^^^^^^", "OP404", "`warmup` has no duration, and `over` needs one", ...),
+    ("cosine() into hold(5)", "^^^^^^", "OP404", "`cosine` has no duration, and `into` needs one", ...),
+    ("(hold(1) -> hold()) over cosine()", "            ^^^^", "OP404", ..., ...),
+    ("hold(1) over hold() over cosine()", "             ^^^^", "OP404", ..., ...),
+    ("hold(1) * hold() into cosine()", "          ^^^^", "OP404", ..., ...),
+    ("cosine() -> hold(1) over hold()", "                         ^^^^", "OP404", ..., ...),
+    ("cosine() -> hold(1) * hold() * hold()", "                      ^^^^", "OP404", ..., ...),
+    ("hold(1) over cosin()", "             ^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
     # what is known by name only
-    ("hold(1) over cosine()", "        ^^^^", "OP109", "`over` is not supported yet", None),
-    ("warmup(1) into cosine()", "          ^^^^", "OP109", "`into` is not supported yet", None),
-    ("(warmup(1)) * cosine()", "            ^", "OP109", "`*` is not supported yet", None),
-    ("hold(2B tokens)", "     ^^^^^^^^^", "OP109", "a duration in tokens is not supported yet", ...),
-    ("hold(1M samples)", "     ^^^^^^^^^^", "OP109", "a duration in samples is not supported yet", ...),
-    ("restarts(period=5)", "^^^^^^^^", "OP109", "the phase `restarts` is not supported yet", None),
-    ('table(file="a.csv")', "^^^^^", "OP109", "the phase `table` is not supported yet", None),
-    ("plateau(metric=loss)", "^^^^^^^", "OP109", "the phase `plateau` is not supported yet", None),
+    ("table(file=lr)", "           ^^", "OP402", "`file` is a text", 'write `file="..."`, in quotes'),
+    ("table(file=5)", "           ^", "OP402", "`file` is a text", 'write `file="..."`, in quotes'),
+    ("table(file=shape[0])", "           ^^^^^^^^", "OP402", "`file` is a text", ...),
+    ("plateau(5, metric=loss)", "        ^", "OP402", "`plateau` takes no duration: it ends with the run", "remove it"),
+    ("plateau(for=5, metric=loss)", "        ^^^", "OP402", "`plateau` has no argument `for`", ...),
+    ("plateau()", "^^^^^^^", "OP402", "`plateau` needs `metric`", ...),
+    ("plateau(metric=loss, mode=low)", "                          ^^^", "OP402", "`mode` cannot be `low`", ...),
+    ("plateau(metric=loss, factor=2)", "                            ^", "OP104", "`factor` must be at most 1", None),
+    ("plateau(metric=loss, patience=2.5)", "                              ^^^", "OP402", ..., None),
+    ("plateau(metric=loss) -> hold()", "                        ^^^^^^", "OP404", "nothing can follow `plateau`", ...),
+    (
+        "(plateau(metric=x) -> hold(5)) -> hold()",
+        "                      ^^^^^^^",
+        "OP404",
+        "nothing can follow `plateau`",
+        ...,
+    ),
+    (
+        "(hold(5) -> plateau(metric=x)) -> hold(5)",
+        "                                  ^^^^^^^",
+        "OP404",
+        "nothing can follow `plateau`",
+        ...,
+    ),
+    ("plateau(metric=x) per epoch", "^^^^^^^", "OP404", "`plateau` cannot be joined by `per epoch`", ...),
+    ("hold(5) over plateau(metric=x)", "             ^^^^^^^", "OP404", "`plateau` cannot be joined by `over`", ...),
+    ("hold(5) into plateau(metric=x)", "             ^^^^^^^", "OP404", "`plateau` cannot be joined by `into`", ...),
+    ("plateau(metric=x) * hold(5)", "^^^^^^^", "OP404", "`plateau` cannot be joined by `*`", ...),
 ]
 
 
@@ -251,6 +325,15 @@ def test_what_stood_before_takes_what_is_left() -> None:
     policy, (fault,) = parse("cosine() -> base", base=True)
     assert (policy, fault.code, fault.column) == (None, "OP404", 13)
     assert fault.message == "`base` is a second phase without a duration"
+
+
+def test_what_stood_before_has_no_duration() -> None:
+    assert parse("hold(1) over base", base=True) == (Over(phase("hold", Number(1)), Before()), ())
+    assert parse("base * hold(1)", base=True) == (Times((Before(), phase("hold", Number(1)))), ())
+    policy, (fault,) = parse("base over hold(5)", base=True)
+    assert (policy, fault.code, fault.column) == (None, "OP404", 1)
+    assert fault.message == "`base` has no duration, and `over` needs one"
+    assert fault.help == "what stands before it is there for a while: put `base` behind it"
 
 
 def test_every_fault_of_a_policy_is_reported() -> None:

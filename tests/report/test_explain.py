@@ -46,6 +46,8 @@ def test_an_explanation() -> None:
         "\n"
         "schedule\n"
         "  lr: warmup(10%) -> cosine(to=0.01x)\n"
+        '    the values of transformers.get_scheduler("cosine_with_min_lr", optimizer, num_warmup_steps=100,\n'
+        '      num_training_steps=1000, scheduler_specific_kwargs={"min_lr": 0.0005})\n'
         "    update    0  0\n"
         "    update  100  0.05\n"
         "    update  999  0.000500151"

@@ -40,10 +40,10 @@ def parsed(text: str, let: Mapping[str, float] | None = None) -> Policy:
     return policy
 
 
-def horizon(*, steps: Any = None, epochs: Any = None, steps_per_epoch: Any = None) -> Horizon:
-    """The horizon that the three make."""
+def horizon(**lengths: Any) -> Horizon:
+    """The horizon that `steps`, `epochs`, ... make."""
     collector = Collector()
-    found = resolve_horizon(config.Horizon(), collector, steps=steps, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    found = resolve_horizon(config.Horizon(), collector, **lengths)
     collector.check()
     return found
 

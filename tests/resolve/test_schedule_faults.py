@@ -77,7 +77,7 @@ FAULTS: list[tuple[str, dict[str, Any], list[Fault]]] = [
     ("poly(power=p)", RUN | {"let": {"p": -1}}, [("OP405", "error", "p")]),
     ("step(every=1, gamma=g)", {"let": {"g": -1}}, [("OP405", "error", "g")]),
     ("warmup(5, start=s) -> hold()", {"let": {"s": -1}}, [("OP405", "error", "s")]),
-    ("base per epoch", EPOCHS, [("OP109", "error", "base")]),
+    ("base per epoch", EPOCHS, [("OP403", "error", "base")]),
 ]
 
 

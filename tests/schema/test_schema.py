@@ -253,6 +253,6 @@ def test_all_faults_are_found_together() -> None:
     assert paths == {"optimizer/lr", "optimizer/betas/0", "optimizer/betas/1", "rules/0/lr", "horizon/steps"}
 
 
-def test_a_policy_says_how_it_cannot_be_joined_yet() -> None:
+def test_a_policy_says_how_it_is_joined() -> None:
     text = SCHEMA["$defs"]["policy"]["description"]
-    assert text.endswith("Joining with `over`, `into` and `*` is not supported yet.")
+    assert all(f"`{operator}`" in text for operator in ("->", "over", "into", "*"))

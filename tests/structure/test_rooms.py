@@ -25,6 +25,7 @@ ROOMS = {
     "registry": "diagnostics setting catalog | source",  # optimizers and policies of one's own
     "filter": "| source",  # nodes carry their places, and never look at the text there
     "expression": "filter | source",
+    "counterparts": "",  # schedulers of frameworks, and the policies that they are
     "config": "diagnostics setting catalog filter expression | source",
     "frontend": "source diagnostics setting catalog registry filter expression config",
     "resolve": "diagnostics setting catalog registry filter expression config | source",  # never sees text
@@ -38,7 +39,7 @@ ROOMS = {
     "targets.mindspore": "diagnostics setting catalog resolve compiled targets.choose targets.fit",
     "state": "diagnostics resolve",
     "hosts": "diagnostics resolve compiled",  # sees Compiled only
-    "report": "source diagnostics setting catalog filter expression config resolve targets.choose state",
+    "report": "source diagnostics setting catalog counterparts filter expression config resolve targets.choose state",
     "binding": "diagnostics resolve compiled targets.torch targets.mindspore report",
     "api": "source diagnostics setting catalog registry filter expression config frontend resolve readers compiled "
     "targets.choose targets.torch targets.mindspore state hosts report binding",
@@ -59,6 +60,7 @@ LIBRARIES = {
     "state": {"numpy"},
     "hosts": {"torch", "mindspore", "lightning", "transformers"},
     "report": {"rich", "matplotlib"},
+    "binding": {"matplotlib"},  # for the type of `plan.plot()`
     "cli": {"rich"},
 }
 

@@ -16,6 +16,7 @@ from optplan.expression import Constant, Listing, Number
 from optplan.filter import And, Not, Or, SetName
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.grammar import DEPTH
+from optplan.frontend.multipliers import Multipliers
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 from optplan.frontend.patterns import parse_path
 from optplan.frontend.places import PLAIN
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from optplan.frontend.compose import Composed
     from optplan.frontend.nodes import Entry, Node
     from optplan.frontend.places import Checked
+    from optplan.frontend.tree import Tree
 
 # Words of the expression languages that are no attribute, function, phase or unit.
 _WORDS = frozenset({"base", "layers", "and", "or", "not", "over", "into", "per", "true", "false", "null", "x", "all"})
@@ -42,12 +44,13 @@ _ELEMENT = re.compile(r"([A-Za-z_]\w*)\[(\d+)\]")
 def build(composed: Composed, catalog: Catalog, collector: Collector) -> Config | None:
     """The Config of a document; None where it has no usable optimizer, and every fault reported."""
     checked = check_shape(composed.root, catalog, collector)
-    return _Builder(checked, catalog, collector).config(composed.names)
+    return _Builder(checked, catalog, collector, composed.tree).config(composed.names)
 
 
 class _Builder:
-    def __init__(self, checked: Checked, catalog: Catalog, collector: Collector) -> None:
+    def __init__(self, checked: Checked, catalog: Catalog, collector: Collector, tree: Tree) -> None:
         self._checked, self._catalog, self._collector = checked, catalog, collector
+        self._multipliers = Multipliers(tree, collector)
         self._names: tuple[str, ...] = self._keys("let")
         self._sets: tuple[str, ...] = self._keys("sets")
         self._optimizers: tuple[str, ...] = ("optimizer", *self._keys("optimizers"))
@@ -286,6 +289,7 @@ class _Builder:
             policy = parse_policy(
                 each.value.text, self._collector, names=self._names, base=base, phases=self._catalog.policies
             )
+            policy = policy and self._multipliers.into(policy)
             if policy is not None:
                 key, index = _element(each.name)
                 yield Scheduled(key, policy, index, each.value.span, each.key.span)

@@ -7,18 +7,19 @@ replaced.  Overrides are applied last.  Every node of the result keeps its span 
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Collector, suggestion
 from optplan.frontend.document import Entry, Mapping, Node, Scalar, Sequence, read, read_file, read_value, refuse
 from optplan.frontend.findings import check_version
+from optplan.frontend.tree import PlaceError, Tree
 from optplan.source import Source, Span, Text
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
 _MOST_FILES = 64
@@ -49,6 +50,7 @@ class Composed:
 
     root: Mapping
     sources: tuple[Source, ...]
+    tree: Tree = field(default_factory=lambda: Tree(None, {}))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +89,9 @@ def compose(
         else:
             message = f"an override is a text, not a `{type(text).__name__}`"
             collector.error("OP111", message, help=_OVERRIDE_CURE)
-    return Composed(merged, tuple(composer.sources))
+    if home is not None:
+        composer.tree.folders["--set"] = home
+    return Composed(merged, tuple(composer.sources), composer.tree)
 
 
 class _Composer:
@@ -95,7 +99,7 @@ class _Composer:
 
     def __init__(self, collector: Collector, fence: Path | None) -> None:
         self.collector = collector
-        self.fence = fence
+        self.tree = Tree(fence, {})
         self.sources: list[Source] = []
         self.read: set[Path] = set()
         self.failed = False
@@ -103,6 +107,8 @@ class _Composer:
     def take(self, source: Source, home: Path | None, chain: tuple[Path, ...]) -> Mapping | None:
         """The document in `source` with what it extends; `chain` are the files being read, this one last."""
         self.sources.append(source)
+        if home is not None:
+            self.tree.folders[source.name] = home
         self.read.update(chain)
         node = read(source, self.collector)
         if node is None:
@@ -122,7 +128,7 @@ class _Composer:
             check_version(version.value.value, version.value.span, self.collector)
         merged: Mapping | None = None
         for item in self.extended(node):
-            below = self.follow(item, source, home, chain)
+            below = self.follow(item, source, chain)
             if below is not None:
                 merged = below if merged is None else _merge_documents(merged, below)
         own = replace(node, entries=tuple(entry for entry in node.entries if entry.name != "extends"))
@@ -144,19 +150,13 @@ class _Composer:
                 self.collector.error("OP103", "`extends` takes names of files", item.span, help=cure)
         return names
 
-    def follow(self, item: Scalar, source: Source, home: Path | None, chain: tuple[Path, ...]) -> Mapping | None:
+    def follow(self, item: Scalar, source: Source, chain: tuple[Path, ...]) -> Mapping | None:
         """The document in the file that `item` names; None for one that is merged already, or faulty."""
         name = item.text.value
-        if home is None or self.fence is None:
-            cure = "put the document in a file, or write it out in full"
-            return self.fault(item, f"`{name}` is relative to a file, and this document is not in one", cure)
         try:
-            place = (home / name).resolve()
-        except (OSError, RuntimeError, ValueError) as error:
-            return self.fault(item, f"`{name}` cannot be followed: {error}")
-        if not place.is_relative_to(self.fence):
-            cure = "a document extends files beside the first one or in folders below it"
-            return self.fault(item, f"`{name}` is outside the first file's directory", cure)
+            place = self.tree.place(name, source, "extends")
+        except PlaceError as fault:
+            return self.fault(item, fault.message, fault.cure)
         if place in chain:
             loop = " -> ".join(f"`{path.name}`" for path in (*chain[chain.index(place) :], place))
             return self.fault(item, f"`{name}` extends itself: {loop}", "take one of them out")
@@ -165,9 +165,8 @@ class _Composer:
         if len(chain) >= _MOST_CHAIN or len(self.sources) >= _MOST_FILES:
             most = f"{_MOST_CHAIN} files in a chain" if len(chain) >= _MOST_CHAIN else f"{_MOST_FILES} files"
             return self.fault(item, f"`{name}` is one too many: {most} are the most that is read")
-        shown = os.path.normpath(Path(source.name).parent / name)
         faults = Collector()
-        below = read_file(place, faults, shown)
+        below = read_file(place, faults, self.tree.shown(name, source))
         if below is None:
             cure = f"`extends` is relative to the folder of `{source.name}`"
             return self.fault(item, faults.diagnostics[0].message, cure)

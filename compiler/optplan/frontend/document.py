@@ -54,8 +54,13 @@ _MOST_PATCHES = 50
 _MOST_REREAD = 5_000_000  # characters read again because of patches
 
 
-def read_file(path: str | os.PathLike[str], collector: Collector, name: str | None = None) -> Source | None:
-    """The text of the file at `path`, under `name` or else the path as given; None, and a fault, if there is none."""
+def read_file(
+    path: str | os.PathLike[str], collector: Collector, name: str | None = None, most: int = MOST_BYTES
+) -> Source | None:
+    """The text of the file at `path`, under `name` or else the path as given; None, and a fault, if there is none.
+
+    `most` is how many bytes it may have.
+    """
     shown = str(path) if name is None else name
 
     def fault(code: str, message: str, cure: str | None = None) -> None:
@@ -63,13 +68,13 @@ def read_file(path: str | os.PathLike[str], collector: Collector, name: str | No
 
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         fault("OP001", f"`{shown}` cannot be read: {reason[:1].lower()}{reason[1:]}")
         return None
-    if len(data) > MOST_BYTES:
-        fault("OP006", f"`{shown}` is larger than {MOST_BYTES} bytes, the most that is read")
+    if len(data) > most:
+        fault("OP006", f"`{shown}` is larger than {most} bytes, the most that is read")
         return None
     try:
         return Source(shown, data.decode("utf-8-sig"))

@@ -7,11 +7,13 @@ is in the catalog, that `Phase.argument` finds each required argument, and that 
     value      a ratio (`0.1x`, `0.5 * 1x`) or a number, never a sum of both
     number     an expression over numbers; a count is one that is whole where it is written out
     word       one of the argument's words
+    text       in quotes
     list       `[...]` of durations or values
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import suggestion
@@ -19,6 +21,7 @@ from optplan.expression import (
     Before,
     Binary,
     Call,
+    Constant,
     Into,
     Listing,
     Name,
@@ -27,7 +30,6 @@ from optplan.expression import (
     Over,
     PerEpoch,
     Phase,
-    Quantity,
     Ratio,
     Then,
     Times,
@@ -63,6 +65,7 @@ def check_policy(
     """Whether `policy` holds against the catalog's `phases`; the arguments are those of `parse_policy`."""
     checker = _Checker(collector, names, phases, base=base)
     checker.check(policy)
+    checker.check_last(policy, None)
     return not checker.failed
 
 
@@ -91,16 +94,38 @@ class _Checker:
         elif isinstance(policy, PerEpoch):
             self.check(policy.item)
         elif isinstance(policy, (Over, Into)):
-            self._unsupported("over" if isinstance(policy, Over) else "into", policy.first, policy.second)
             self.check(policy.first)
+            self._ends(policy)
             self.check(policy.second)
         else:
-            if isinstance(policy, Times):
-                self._unsupported("*", *policy.items[:2])
             for item in policy.items:
                 self.check(item)
             if isinstance(policy, Then):
                 self._durations(policy)
+
+    def check_last(self, policy: Policy, after: Policy | None, joined: str = "") -> None:
+        """Report what stands `after` a phase that has to be last, and such a phase in anything but a chain."""
+        match policy:
+            case Phase(name):
+                known = self.phases.get(name)
+                if known is None or not known.last:
+                    return
+                if joined:
+                    cure = f"write `->` before it: it goes by the reports of `{name}` and ends with the run"
+                    self._error("OP404", f"`{name}` cannot be joined by `{joined}`", policy.name_span, cure)
+                elif after is not None:
+                    cure = f"put `{name}` at the end: how long it waits is told by what is reported"
+                    self._error("OP404", f"nothing can follow `{name}`", after.span, cure)
+            case Then(items):
+                for place, item in enumerate(items):
+                    self.check_last(item, items[place + 1] if place + 1 < len(items) else after, joined)
+            case PerEpoch(item):
+                self.check_last(item, None, joined or "per epoch")
+            case Over(_, second) | Into(_, second):
+                self.check_last(second, None, joined or ("over" if isinstance(policy, Over) else "into"))
+            case Times(items):
+                for item in items:
+                    self.check_last(item, None, joined or "*")
 
     def _phase(self, phase: Phase) -> None:
         known = self.phases.get(phase.name)
@@ -130,6 +155,10 @@ class _Checker:
     ) -> ArgumentType | None:
         """What `argument` is an argument for, None with a fault where that cannot be."""
         if argument.name is None:
+            if "for" not in known.arguments:
+                message = f"`{phase.name}` takes no duration: it ends with the run"
+                self._error("OP402", message, argument.span, "remove it")
+                return None
             if "for" not in given:
                 return known.arguments["for"]
             cure = _named(known, argument.value)
@@ -159,6 +188,9 @@ class _Checker:
         value = argument.value
         if kind.kind == "word":
             self._word(kind, value)
+        elif kind.kind == "text":
+            if not (isinstance(value, Constant) and isinstance(value.value, str)):
+                self._error("OP402", f"`{kind.name}` is a text", value.span, f'write `{kind.name}="..."`, in quotes')
         elif kind.kind != "list":
             if argument.name is None and isinstance(value, Ratio):
                 message = f"expected a duration, found the ratio `{value}`"
@@ -192,10 +224,7 @@ class _Checker:
 
     def _duration(self, value: Value) -> None:
         for node in walk(value):
-            if isinstance(node, Quantity) and node.unit in ("tokens", "samples"):
-                cure = "count updates, epochs or a part of the horizon: `500`, `5 epochs`, `10%`"
-                self._error("OP109", f"a duration in {node.unit} is not supported yet", node.span, cure)
-            elif (isinstance(node, Binary) and node.operator == "**") or (
+            if (isinstance(node, Binary) and node.operator == "**") or (
                 isinstance(node, Call) and node.function in ("sqrt", "log")
             ):
                 what = node.function if isinstance(node, Call) else "**"
@@ -264,14 +293,15 @@ class _Checker:
             cure = "only one phase of a chain takes what is left: give the others a duration, such as `10%`"
             self._error("OP404", f"`{name}` is a second phase without a duration", place, cure)
 
-    def _unsupported(self, operator: str, first: Policy, second: Policy) -> None:
-        place = first.span
-        if first.span is not None and second.span is not None:
-            # nothing but brackets and space surrounds the operator there
-            source, end = first.span.source, first.span.end
-            at = source.text.find(operator, end, second.span.start)
-            place = Span(source, at, at + len(operator)) if at >= 0 else first.span.to(second.span)
-        self._error("OP109", f"`{operator}` is not supported yet", place)
+    def _ends(self, policy: Over | Into) -> None:
+        """What stands before `over` or `into` says how long it lasts."""
+        operator = "over" if isinstance(policy, Over) else "into"
+        for phase in _open_phases(policy.first, self.phases):
+            name, place = ("base", phase.span) if isinstance(phase, Before) else (phase.name, phase.name_span)
+            cure = "what stands before it is there for a while: give it a duration, such as `10%`"
+            if isinstance(phase, Before):
+                cure = "what stands before it is there for a while: put `base` behind it"
+            self._error("OP404", f"`{name}` has no duration, and `{operator}` needs one", place, cure)
 
     def _error(self, code: str, message: str, span: Span | None, cure: str | None = None) -> None:
         self.failed = True
@@ -308,6 +338,11 @@ def _open_phases(policy: Policy, known: Mapping[str, PolicyType]) -> Iterator[Ph
             yield policy
     elif isinstance(policy, PerEpoch):
         yield from _open_phases(policy.item, known)
+    elif isinstance(policy, (Over, Into)):
+        yield from _open_phases(policy.second, known)
+    elif isinstance(policy, Times):
+        # these run at once, so that each may take what is left
+        yield from islice((phase for item in policy.items for phase in _open_phases(item, known)), 1)
     elif isinstance(policy, Then):
         for item in policy.items:
             yield from _open_phases(item, known)

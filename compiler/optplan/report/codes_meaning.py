@@ -130,8 +130,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "horizon: {steps: 1000}\nschedule: {lr: warmup(-5) -> cosine()}",
     ),
     "OP404": Explanation(
-        "The phases do not add up to the run: together they are longer than the horizon, or two leave out their "
-        "duration so that neither knows what is left. Percentages and epochs move with the horizon, plain numbers "
+        "The phases do not add up to the run: together they are longer than the horizon, two leave out their "
+        "duration so that neither knows what is left, or what stands before `over` has none. Percentages and epochs move with the horizon, plain numbers "
         "do not; `--steps` may have made it shorter.",
         "horizon: {steps: 100}\nschedule: {lr: warmup(500) -> cosine()}",
     ),
@@ -205,5 +205,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         "package, could not be imported, or what it registers is no optimizer or policy; the last line of the error is "
         "told. Correct the name, or repair, update or uninstall the package that is named.",
         "$ optplan check finetune.optim.yaml --import project.optimizers",
+    ),
+    "OP604": Explanation(
+        "A picture as PNG or SVG is drawn by matplotlib, which is not installed or cannot be imported; the last line "
+        "of the error is told. Install it, by itself or as `optplan[plot]`; the table `-o curves.csv` and the chart in "
+        "the terminal do without it.",
+        "$ optplan plot finetune.optim.yaml --params net.params.json -o curves.png",
     ),
 }

@@ -107,12 +107,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "The language has this, and this release cannot carry it out yet. Nothing is done in its place, so that no "
         "run goes another way than its file says. Leave it out, or write it with what there is: `optplan help "
         "policies` lists the phases.",
-        "schedule: {lr: onecycle()}\nhorizon: {steps: 1000}",
+        "clip: norm(1.0)",
     ),
     "OP110": Explanation(
         "A file that `extends` names is not there, lies outside the directory of the first file, extends itself, or "
-        "is one too many. Paths are relative to the file that names them. Correct the path, or move the file into "
-        "the tree.",
+        "is one too many; or the file of a `table` is not there, or has a line that is no number of 0 or more. "
+        "Paths are relative to the file that names them. Correct the path, or move the file into the tree.",
         "extends: no_such_file.optim.yaml",
     ),
     "OP111": Explanation(

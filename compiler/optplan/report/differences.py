@@ -1,18 +1,21 @@
 """Two plans, and the parameters that they treat differently.
 
 Parameters are matched by name.  What counts is what is done: optimizer, values, curves and options, in or out; not how
-groups are cut or called, nor by which rule.  Parameters that differ in the same way are told once.
+groups are cut or called, nor by which rule.  Parameters that differ in the same way are told once.  Of two schedules
+it is told where they part and by how much, see `partings`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from optplan.report.notation import BOLD, DIM, aligned, counted, listed, painted, told_apart, wrapped, written
+from optplan.report.partings import common_updates, parting
 from optplan.report.plans import policy_texts, settings_of
 
 if TYPE_CHECKING:
+    from optplan.report.partings import Parting
     from optplan.resolve.plan import Group, Plan
 
 FORMAT = "optplan.difference/1"
@@ -22,11 +25,12 @@ _NAMES = 6
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One key, and what it is in either plan; None where it is not there."""
+    """One key, and what it is in either plan; None where it is not there.  `parting` is that of two schedules."""
 
     key: str
     before: Any
     after: Any
+    parting: Parting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def compare(before: Plan, after: Plan) -> Differences:
         if shape != others[name]:
             changes = (Change("shape", list(shape), list(others[name])), *changes)
         if changes:
-            key = tuple((change.key, repr(change.before), repr(change.after)) for change in changes)
+            key = tuple((change.key, repr(change.before), repr(change.after), change.parting) for change in changes)
             found.setdefault(key, ([], changes))[0].append(name)
     whole = [
         Change(key, getattr(before, key), getattr(after, key))
@@ -152,8 +156,20 @@ def _changes(first: _Side, before: int, second: _Side, after: int) -> tuple[Chan
         if said == then:
             # the same words over another horizon
             said, then = str(curves[key]), str(others[key])
-        changes.append(Change(f"schedule.{key}", said, then))
+        changes.append(Change(f"schedule.{key}", said, then, _parting(first, before, second, after, key)))
     return tuple(changes)
+
+
+def _parting(first: _Side, before: int, second: _Side, after: int, key: str) -> Parting | None:
+    """How the schedules of `key` part; None where one of the optimizers does not have it."""
+    (old, _), (new, _) = first.facts(before), second.facts(after)
+    try:
+        own, other = old.own(key), new.own(key)
+    except KeyError:
+        return None
+    curve, twin = old.schedule.get(key), new.schedule.get(key)
+    updates = common_updates(first.plan.horizon, second.plan.horizon, curve, twin)
+    return parting(curve, own, twin, other, updates)
 
 
 def _head(text: str, *, colour: bool) -> str:
@@ -176,6 +192,8 @@ def _lines(changes: tuple[Change, ...], *, colour: bool) -> list[str]:
         else:
             lines += wrapped(lead + old, _WIDTH, " " * margin)
             lines += wrapped(" " * (margin - 3) + "-> " + new, _WIDTH, " " * margin)
+        if change.parting is not None:
+            lines += wrapped(" " * margin + str(change.parting), _WIDTH, " " * margin)
     return lines
 
 
@@ -191,4 +209,5 @@ def _sides(change: Change) -> tuple[str, str]:
 
 
 def _change_data(change: Change) -> dict[str, Any]:
-    return {"key": change.key, "before": change.before, "after": change.after}
+    data = {"key": change.key, "before": change.before, "after": change.after}
+    return data if change.parting is None else data | {"parting": asdict(change.parting)}

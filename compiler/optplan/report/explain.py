@@ -23,6 +23,8 @@ from optplan.report.notation import (
     written,
 )
 from optplan.report.plans import policy_texts, settings_of
+from optplan.report.recognised import recognised
+from optplan.resolve.compound import Blend, Overlay, Product, inside
 from optplan.resolve.curve import Chain, Epochs, Poly, Ramp
 from optplan.resolve.stairs import Stairs, Steps
 from optplan.targets.choose import framework, lowering
@@ -51,7 +53,7 @@ def explain(plan: Plan, name: str, catalog: Catalog, *, colour: bool = False) ->
     for title, block in (
         ("cascade", _cascade(treatment.history)),
         ("values", _values(plan, treatment, group, catalog) if group else []),
-        ("schedule", list(_schedule(plan, group)) if group else []),
+        ("schedule", list(_schedule(plan, group, catalog)) if group else []),
     ):
         if block:
             lines += ["", painted(title, CYAN, colour=colour), *(_dimmed(line, colour=colour) for line in block)]
@@ -88,6 +90,11 @@ def _breaks(curve: Curve) -> Iterator[float]:
             for phase, begin, end in zip(phases, begins, ends, strict=True):
                 yield begin
                 yield from (begin + t for t in _breaks(phase) if begin + t < end)
+        case Overlay() | Blend() | Product():
+            yield from curve.breaks
+            yield from (t for part in inside(curve) for t in _breaks(part))
+        case _:
+            yield from curve.breaks
 
 
 def _facts(plan: Plan, treatment: Treatment, group: Group | None, catalog: Catalog) -> Iterator[tuple[str, str]]:
@@ -160,11 +167,15 @@ def _values(plan: Plan, treatment: Treatment, group: Group, catalog: Catalog) ->
     return aligned(rows)
 
 
-def _schedule(plan: Plan, group: Group) -> Iterator[str]:
+def _schedule(plan: Plan, group: Group, catalog: Catalog) -> Iterator[str]:
     texts = policy_texts(plan, plan.groups.index(group))
     for key, curve in group.curves:
         yield from wrapped(f"  {key}: {printable(texts[key])}", _WIDTH, " " * 6)
-        rows = [("    update", f"{t:,}", number(group.value(key, t), 6)) for t in points(curve, plan.horizon.steps)]
+        target, own = framework(plan, catalog), group.settings.get("lr")
+        if key == "lr" and isinstance(own, float) and (known := recognised(curve, target, own, plan.horizon.steps)):
+            yield from wrapped(f"    the values of {known}", _WIDTH, " " * 6)
+        own = group.own(key)
+        rows = [("    update", f"{t:,}", number(curve.value(t, own), 6)) for t in points(curve, plan.horizon.steps)]
         yield from aligned(rows, frozenset({1}))
 
 

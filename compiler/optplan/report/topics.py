@@ -1,29 +1,30 @@
 """What `optplan help TOPIC` says: one text for each code, key, optimizer, class, policy, predicate and attribute.
 
-Everything but the explanations of codes comes from the catalog, so an optimizer that is registered has its page too.  A
-word with several meanings (`linear` is a predicate and a phase) gets a page for each.
+Everything but the explanations of codes and the schedulers of frameworks comes from the catalog, so an optimizer that
+is registered has its page too.  A word with several meanings (`linear` is a predicate and a phase) gets a page for
+each.
 """
 
 from __future__ import annotations
 
-from textwrap import dedent, fill, indent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import CODES
 from optplan.report.codes_meaning import EXPLANATIONS as MEANING
 from optplan.report.codes_reading import EXPLANATIONS as READING
-from optplan.report.notation import aligned, written
+from optplan.report.notation import written
+from optplan.report.prose import prose, table
+from optplan.report.stock import known_schedulers, scheduler_pages, schedulers_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from optplan.catalog import ArgumentType, Catalog, Lowering, OptimizerType, PolicyType
     from optplan.setting import Setting
 
 EXPLANATIONS = READING | MEANING
 LISTS = ("codes", "optimizers", "policies", "predicates", "attributes", "keys")
-
-_WIDTH = 88
 
 
 def topic_text(topic: str, catalog: Catalog) -> str | None:
@@ -43,8 +44,9 @@ def topics_text(catalog: Catalog) -> str:
         ("attributes", ", ".join(catalog.attributes)),
         ("keys", "every key, or one: `rules.where`, `optimizer.adamw.betas`, `betas`"),
         ("a class", "the name that it has here: `torch.optim.SGD`, `mindspore.nn.Momentum`"),
+        ("a scheduler", "the policy with its values: `torch.optim.lr_scheduler.StepLR`, `cosine_with_min_lr`"),
     ]
-    return "optplan help TOPIC, where TOPIC is one of these or a name among them:\n\n" + _table(rows)
+    return "optplan help TOPIC, where TOPIC is one of these or a name among them:\n\n" + table(rows)
 
 
 def _own(target: str, catalog: Catalog) -> tuple[str, str]:
@@ -58,6 +60,7 @@ def known_topics(catalog: Catalog) -> list[str]:
     words = [*LISTS, *CODES, *catalog.optimizers, *catalog.policies, *catalog.predicates, *catalog.attributes]
     words += [key for key in catalog.keys if key not in words]
     words += [each.class_name for kind in catalog.optimizers.values() for each in _lowerings(kind)]
+    words += known_schedulers()
     return list(dict.fromkeys([*words, *catalog.all_settings]))
 
 
@@ -72,10 +75,12 @@ def _pages(topic: str, catalog: Catalog) -> Iterator[str]:
     if word in catalog.policies:
         yield _policy(catalog.policies[word])
     if word in catalog.predicates:
-        yield f"predicate `{word}`\n\n{_prose(catalog.predicates[word])}"
+        yield f"predicate `{word}`\n\n{prose(catalog.predicates[word])}"
     if word in catalog.attributes:
-        yield f"attribute `{word}`\n\n{_prose(catalog.attributes[word])}"
+        yield f"attribute `{word}`\n\n{prose(catalog.attributes[word])}"
     yield from _classes(topic, catalog)
+    if topic not in catalog.policies:
+        yield from scheduler_pages(topic)
     yield _refused(topic, catalog)
     yield _keys(word, catalog)
 
@@ -89,25 +94,26 @@ def _code(code: str) -> str:
     page = [f"{code}: {CODES[code]}"]
     if code in EXPLANATIONS:
         text, example = EXPLANATIONS[code]
-        page += [_prose(text), "for example:", indent(dedent(example), "    ")]
+        page += [prose(text), "for example:", indent(dedent(example), "    ")]
     return "\n\n".join(page)
 
 
 def _list(word: str, catalog: Catalog) -> str:
     if word == "optimizers":
-        return _table((name, _sentence(kind.description)) for name, kind in catalog.optimizers.items())
+        return table((name, _sentence(kind.description)) for name, kind in catalog.optimizers.items())
     if word == "policies":
-        return _table(
+        policies = table(
             (name, _sentence(policy.description) + ("" if policy.supported else " Not supported yet."))
             for name, policy in catalog.policies.items()
         )
+        return f"{policies}\n\n{schedulers_list()}"
     tables: Mapping[str, Mapping[str, str]] = {
         "codes": CODES,
         "predicates": catalog.predicates,
         "attributes": catalog.attributes,
         "keys": _general_keys(catalog),
     }
-    return _table(tables[word].items())
+    return table(tables[word].items())
 
 
 def _general_keys(catalog: Catalog) -> dict[str, str]:
@@ -122,18 +128,18 @@ def _general_keys(catalog: Catalog) -> dict[str, str]:
 
 
 def _optimizer(kind: OptimizerType) -> str:
-    page = [f"optimizer `{kind.name}`", _prose(kind.description), "settings"]
-    page[-1] += "\n" + _table((setting.name, _about(setting)) for setting in kind.settings.values())
+    page = [f"optimizer `{kind.name}`", prose(kind.description), "settings"]
+    page[-1] += "\n" + table((setting.name, _about(setting)) for setting in kind.settings.values())
     page.append(f"may be scheduled\n  {', '.join(kind.scheduled)}")
     for target, classes in kind.lowerings.items():
         said = [f"{each.class_name}: {each.reason}{_where(each, kind)}" for each in classes]
         said += [f"options: {', '.join(kind.options(target))}"] if kind.options(target) else []
-        page.append("\n".join([target, *(_prose(each, "  ") for each in said)]))
+        page.append("\n".join([target, *(prose(each, "  ") for each in said)]))
     for target, why in kind.refusals.items():
-        page.append(f"{target}\n{_prose(f'none: {why}', '  ')}")
+        page.append(f"{target}\n{prose(f'none: {why}', '  ')}")
     if kind.canonical is not None:
         near = f"`{kind.canonical}` is the nearest that every framework has"
-        page.append(_prose(f"Only {' and '.join(kind.lowerings)} has it; {near}."))
+        page.append(prose(f"Only {' and '.join(kind.lowerings)} has it; {near}."))
     needs = kind.requirements
     asks = [f"only parameters with {condition}" for condition in needs.parameters]
     asks += ["only sparse gradients"] if needs.gradients == "sparse" else []
@@ -141,7 +147,7 @@ def _optimizer(kind: OptimizerType) -> str:
     asks += ["no other optimizer beside it"] if needs.alone else []
     asks += [constraint.message for constraint in needs.together]
     if asks:
-        page.append("asks for\n" + "\n".join(_prose(each, "  ") for each in asks))
+        page.append("asks for\n" + "\n".join(prose(each, "  ") for each in asks))
     return "\n\n".join(page)
 
 
@@ -167,9 +173,9 @@ def _about(setting: Setting) -> str:
 
 def _policy(policy: PolicyType) -> str:
     called = ", ".join(_argument(each) for each in policy.arguments.values())
-    page = [f"policy `{policy.name}({called})`", _prose(policy.description)]
+    page = [prose(f"policy `{policy.name}({called})`"), prose(policy.description)]
     if policy.arguments:
-        page.append(_table((each.name, _about_argument(each)) for each in policy.arguments.values()))
+        page.append(table((each.name, _about_argument(each)) for each in policy.arguments.values()))
     if policy.last:
         page.append("Nothing may follow it.")
     if not policy.supported:
@@ -203,7 +209,7 @@ def _classes(topic: str, catalog: Catalog) -> Iterator[str]:
                 options = f" Options, under `{each.target}:`, are {', '.join(each.options)}." if each.options else ""
                 where = "" if "." in kind.name else _where(each, kind)
                 text = f"It is written `type: {kind.name}`{where}. {_arguments(each, kind)}{options}"
-                pages.setdefault(shown, f"class `{shown}`\n\n{_prose(text)}")
+                pages.setdefault(shown, f"class `{shown}`\n\n{prose(text)}")
         yield from pages.values()
         if pages and _named(topic, catalog) is None:
             yield _optimizer(kind)
@@ -232,7 +238,7 @@ def _refused(topic: str, catalog: Catalog) -> str:
     for name, why in refused.items():
         framework, _, last = name.partition(".")
         if topic in (name, f"{framework}.nn.{last}", last):
-            return f"class `{framework}.nn.{last}`\n\n{_prose(f'It cannot be written in a document: {why}.')}"
+            return f"class `{framework}.nn.{last}`\n\n{prose(f'It cannot be written in a document: {why}.')}"
     return ""
 
 
@@ -248,7 +254,7 @@ def _keys(word: str, catalog: Catalog) -> str:
             found.setdefault(_about(setting), []).append(name)
     if found:
         rows = [(", ".join(names), text) for text, names in found.items()]
-        return f"setting `{word}`\n\n" + "\n\n".join(f"{_prose(names)}\n{_prose(text, '  ')}" for names, text in rows)
+        return f"setting `{word}`\n\n" + "\n\n".join(f"{prose(names)}\n{prose(text, '  ')}" for names, text in rows)
     # an optimizer has a page of its own
     ends = [key for key in catalog.keys if key.endswith(f".{word}") and _named(word, catalog) is None]
     return "\n\n".join(f"key `{key}`\n\n{_key(key, catalog)}" for key in ends)
@@ -260,36 +266,13 @@ def _key(key: str, catalog: Catalog) -> str:
     kind = catalog.optimizers.get(owner) if key.startswith("optimizer.") else None
     setting = kind.setting(name) if kind is not None else None
     if setting is not None:
-        return _prose(_about(setting))
+        return prose(_about(setting))
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None
-    text = _prose(catalog.keys[key])
+    text = prose(catalog.keys[key])
     takers = ", ".join(catalog.optimizers_with_option(parts[0], parts[-1]))
-    return text if option is None else f"{text}\n\n{_prose(f'taken by {takers}')}"
+    return text if option is None else f"{text}\n\n{prose(f'taken by {takers}')}"
 
 
 def _sentence(text: str) -> str:
     """The first sentence of a description."""
     return text.partition(". ")[0].rstrip(".") + "."
-
-
-def _prose(text: str, margin: str = "") -> str:
-    return fill(
-        " ".join(text.split()),
-        _WIDTH,
-        initial_indent=margin,
-        subsequent_indent=margin,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    """Names, and beside each its text, folded."""
-    pairs = list(rows)
-    width = max(len(name) for name, _ in pairs) + 4
-    names = aligned([(f"  {name}", "") for name, _ in pairs])
-    lines = []
-    for name, (_, text) in zip(names, pairs, strict=True):
-        lines.append(_prose(text, " " * width))
-        lines[-1] = name.ljust(width) + lines[-1][width:]
-    return "\n".join(lines)

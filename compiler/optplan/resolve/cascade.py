@@ -14,6 +14,7 @@ from optplan.config import written
 from optplan.expression import Constant, Listing
 from optplan.resolve.plan import Touch
 from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare
+from optplan.resolve.structure import found_in
 from optplan.resolve.ties import contradictions
 from optplan.resolve.value import EvaluationError, Scope, evaluate, misfit, reads
 
@@ -337,10 +338,11 @@ class Cascade:
                 return
         rise = curve.rising(own)
         if rise is not None:
+            floor = found_in(scheduled.policy, rise, own, self._scope) or scheduled.policy
             self._tell(
                 "OP405",
                 f"the policy ends at {rise:g}, above the {own:g} that it decays from, for `{name}`",
-                scheduled.policy.span or scheduled.span,
+                floor.span or scheduled.span,
                 "an absolute value is the same for all groups; a ratio such as `to=0.01x` follows each group's own",
                 severity="warning",
             )

@@ -15,20 +15,27 @@ Every shape counts s = t - begin of its phase, lasts D updates, and runs from a 
     Steps   a gamma^(how many of `at` are <= s)                            the drop is at `at` itself
     Own     a times the factor of a registered policy
 
+Those of `stairs`, `decays`, `cycles` and `plateau` have their formulas there,
+and so have those of `compound`, which are made of several curves that run at once.
+
 `Chain` governs t by its last phase that has begun; past a phase's end its last value stands.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, inf, pi
 from typing import TYPE_CHECKING
 
-from optplan.resolve.level import Last, Level, times
+from optplan.resolve.compound import Blend, Overlay, Product
+from optplan.resolve.cycles import Cycle, OneCycle, Restarts
+from optplan.resolve.decays import Decay, InverseSqrt, InverseTime, NaturalExp, Noam, Sqrt
+from optplan.resolve.level import Level
 from optplan.resolve.own import Own
-from optplan.resolve.shape import SLACK, Shape, passed, passed_before
-from optplan.resolve.stairs import Stairs, Steps
+from optplan.resolve.plateau import Plateau
+from optplan.resolve.shape import Shape, passed, passed_before
+from optplan.resolve.stairs import Pieces, Stairs, Steps, Table
 
 if TYPE_CHECKING:
     from optplan.resolve.level import AnyLevel
@@ -192,10 +199,16 @@ class Epochs(Shape):
     def settled(self) -> float | None:
         """The first epoch in which the item is settled."""
         settled = self.item.settled
-        if settled is None:
-            return None
-        first = passed_before(settled, 1.0, self.begin) + 1
-        return max(0.0, (first - self.begin) * self.length)
+        return None if settled is None else self._first(settled)
+
+    @property
+    def breaks(self) -> list[float]:
+        """The first epochs of the pieces of the item."""
+        return [self._first(at) for at in self.item.breaks]
+
+    def _first(self, at: float) -> float:
+        """When the first epoch begins whose time is `at` or later."""
+        return max(0.0, (passed_before(at, 1.0, self.begin) + 1 - self.begin) * self.length)
 
     def extremes(self, base: float) -> list[float]:
         """Those of the item."""
@@ -238,6 +251,22 @@ class Chain(Shape):
         settled = self.phases[-1].settled
         return None if settled is None else self.begins[-1] + settled
 
+    @property
+    def breaks(self) -> list[float]:
+        """Those of the phases while they govern."""
+        ends = [*self.begins[1:], inf]
+        return [
+            min(begin + at, end)
+            for phase, begin, end in zip(self.phases, self.begins, ends, strict=True)
+            for at in phase.breaks
+        ]
+
+    @property
+    def waits(self) -> tuple[float, Plateau] | None:
+        """When the last phase waits, if it does."""
+        last = self.phases[-1].waits
+        return None if last is None else (self.begins[-1] + last[0], last[1])
+
     def extremes(self, base: float) -> list[float]:
         """Those of the phases."""
         return [value for phase in self.phases for value in phase.extremes(base)]
@@ -262,49 +291,39 @@ class Chain(Shape):
         return " -> ".join(map(str, self.phases))
 
 
-Curve = Hold | Ramp | Poly | Stairs | Steps | Epochs | Chain | Own
+Curve = (
+    Hold
+    | Ramp
+    | Poly
+    | Sqrt
+    | Stairs
+    | Steps
+    | Pieces
+    | Table
+    | Epochs
+    | Chain
+    | Overlay
+    | Blend
+    | Product
+    | Own
+    | Decay
+    | InverseTime
+    | NaturalExp
+    | InverseSqrt
+    | Noam
+    | Restarts
+    | Cycle
+    | OneCycle
+    | Plateau
+)
 
 
-def end_of(curve: Curve, duration: float | None) -> AnyLevel:
-    """The level at which `curve` ends after `duration`, None for its own: where a next phase begins.
-
-    A ramp has arrived by then, one that counts epochs too, although no update saw it there; stairs stand where they
-    stood just before.
-    """
+def reduced(curve: Curve, reductions: int) -> Curve:
+    """`curve`, whose last phase waits for a metric, after so many reductions."""
     match curve:
-        case Hold(at):
-            return at
-        case Ramp(_, to, own) | Poly(_, to, own) if duration is None or duration >= own - SLACK:
-            return to
-        case Stairs(origin, gamma) | Steps(origin, gamma):
-            return times(origin, gamma, curve.drops_before(duration))
-        case Epochs(item, length):
-            return end_of(item, None if duration is None else duration / length)
-        case Chain(phases, begins):
-            last = len(phases) - 1 if duration is None else max(0, sum(begin < duration for begin in begins) - 1)
-            return end_of(phases[last], None if duration is None else duration - begins[last])
-        case _:
-            return Last(curve, duration)
-
-
-def moved(curve: Curve, begin: float) -> Curve:
-    """`curve` for a phase that begins `begin` later than it was made for: the epochs of the run stay where they are."""
-    match curve:
-        case Epochs(item, length, own):
-            return Epochs(item, length, own + begin / length)
-        case Chain(phases, begins):
-            return Chain(tuple([moved(phase, begin) for phase in phases]), begins)
+        case Plateau():
+            return replace(curve, reductions=reductions)
+        case Chain(phases):
+            return replace(curve, phases=(*phases[:-1], reduced(phases[-1], reductions)))
         case _:
             return curve
-
-
-def chain(phases: list[tuple[Curve, float]]) -> Curve:
-    """The phases, each with its begin, one after the other; chains among them are opened: none lies in another."""
-    flat: list[tuple[Curve, float]] = []
-    for place, (phase, begin) in enumerate(phases):
-        end = phases[place + 1][1] if place + 1 < len(phases) else inf
-        parts = zip(phase.phases, phase.begins, strict=True) if isinstance(phase, Chain) else [(phase, 0.0)]
-        flat += [(part, begin + own) for part, own in parts if own == 0.0 or begin + own < end]
-    if len(flat) == 1:
-        return flat[0][0]
-    return Chain(tuple([phase for phase, _ in flat]), tuple([begin for _, begin in flat]))

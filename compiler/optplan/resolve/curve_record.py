@@ -6,10 +6,15 @@ from dataclasses import fields
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from optplan.resolve.compound import Blend, Overlay, Product
 from optplan.resolve.curve import Chain, Curve, Epochs, Hold, Poly, Ramp
+from optplan.resolve.cycles import Cycle, OneCycle, Restarts
+from optplan.resolve.decays import Decay, InverseSqrt, InverseTime, NaturalExp, Noam, Sqrt
 from optplan.resolve.level import AnyLevel, Bound, Last, Level
 from optplan.resolve.own import Own
-from optplan.resolve.stairs import Stairs, Steps
+from optplan.resolve.plateau import Plateau
+from optplan.resolve.shape import Shape
+from optplan.resolve.stairs import Pieces, Stairs, Steps, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +23,35 @@ if TYPE_CHECKING:
 _DEEPEST = 200
 
 _NODES: dict[str, type[Any]] = {
-    node.__name__.lower(): node for node in (Level, Bound, Last, Hold, Ramp, Poly, Stairs, Steps, Epochs, Chain, Own)
+    node.__name__.lower(): node
+    for node in (
+        Level,
+        Bound,
+        Last,
+        Hold,
+        Ramp,
+        Poly,
+        Stairs,
+        Steps,
+        Epochs,
+        Chain,
+        Overlay,
+        Blend,
+        Product,
+        Own,
+        Sqrt,
+        Decay,
+        InverseTime,
+        NaturalExp,
+        InverseSqrt,
+        Noam,
+        Pieces,
+        Table,
+        Restarts,
+        Cycle,
+        OneCycle,
+        Plateau,
+    )
 }
 
 
@@ -44,6 +77,8 @@ def _from_data(data: Any, depth: int) -> Any:
         raise ValueError("phases that do not follow each other")
     if isinstance(node, (Stairs, Epochs)) and not min(getattr(node, "every", 1.0), getattr(node, "length", 1.0)) > 0:
         raise ValueError("stairs without a length")
+    if isinstance(node, Shape) and not node.sound:
+        raise ValueError("numbers that make no curve")
     return node
 
 
@@ -61,6 +96,11 @@ def _level(value: Any) -> None:
 def _number(value: Any) -> None:
     if not isinstance(value, float) or not 0 <= value < inf:
         raise TypeError("something that is no number of 0 or more")
+
+
+def _count(value: Any) -> None:
+    if type(value) is not int or value < 0:
+        raise TypeError("something that is no count")
 
 
 def _text(value: Any) -> None:
@@ -96,6 +136,7 @@ _READ: dict[str, Callable[[Any], object]] = {
     "float": _number,
     "float | None": lambda value: None if value is None else _number(value),
     "tuple[float, ...]": _some(_number),
+    "int": _count,
     "str": _text,
     "Arguments": _named,
 }

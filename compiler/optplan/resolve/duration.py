@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
-    from optplan.resolve.horizon import Horizon
+    from optplan.resolve.horizon import Amount, Horizon
 
 
 # What a curve can tell apart: doubles count so far, and a boundary has a little width (see `shape`).
@@ -55,6 +55,14 @@ class Clock:
         if self.per_epoch:
             return Fraction(1)
         return self.horizon.length
+
+    def sees(self, unit: str) -> tuple[Fraction | None, str]:
+        """The `samples` or `tokens` in one of its units, None where they are not known, and the key that tells them."""
+        key = f"{unit}_per_step"
+        seen: Amount | None = getattr(self.horizon, key)
+        if seen is None or not self.per_epoch:
+            return None if seen is None else exact(seen), key
+        return None if self.horizon.length is None else exact(seen) * self.horizon.length, "steps_per_epoch"
 
     @property
     def key(self) -> str:
@@ -114,6 +122,9 @@ class Counter:
                 return exact(value) * self._faults.need(clock.epoch, node, f"`{node}`", "steps_per_epoch")
             case Quantity(value, "%"):
                 return exact(value) / 100 * self._faults.need(clock.whole, node, f"`{node}`", clock.key)
+            case Quantity(value, "samples" | "tokens" as unit):
+                seen, key = clock.sees(unit)
+                return exact(value) / self._faults.need(seen, node, f"`{node}`", key)
             case Negative(item):
                 return -self.count(item, clock)
             case Name(name) if name in self._let:

@@ -2,6 +2,7 @@
 
 The file says some of `steps`, `epochs`, `steps_per_epoch`, the caller may say others; his replace the file's key by
 key, and his `steps` also the file's `epochs`.  Any two of the three give the third; values that disagree are a fault.
+What an update sees, in samples and in tokens, is asked for where a duration is given in these.
 Everything is exact: a duration of 7 % of 100 updates is 7.
 """
 
@@ -23,14 +24,23 @@ Amount = int | float
 # The largest double: a run of more updates cannot be put on a curve.
 _MOST = int(float_info.max)
 
+_LENGTHS = ("steps", "epochs", "steps_per_epoch")
+_WHOLE = frozenset({"steps", "steps_per_epoch"})
+_SEEN = ("samples_per_step", "tokens_per_step")
+
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Each entry a positive number in its unit (updates, epochs, updates an epoch), or None where nobody said it."""
+    """Each entry a positive number, or None where nobody said it.
+
+    In updates, epochs, updates an epoch; in samples and in tokens that one update sees.
+    """
 
     steps: Amount | None = None
     epochs: Amount | None = None
     steps_per_epoch: Amount | None = None
+    samples_per_step: Amount | None = None
+    tokens_per_step: Amount | None = None
 
     @property
     def total(self) -> Fraction | None:
@@ -52,8 +62,9 @@ class Horizon:
         return None if self.steps_per_epoch is None else exact(self.steps_per_epoch)
 
     def to_data(self) -> dict[str, Amount | None]:
-        """The horizon as JSON data."""
-        return {"steps": self.steps, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch}
+        """The horizon as JSON data; what an update sees is there only where it was said."""
+        seen = {name: getattr(self, name) for name in _SEEN if getattr(self, name) is not None}
+        return {"steps": self.steps, "epochs": self.epochs, "steps_per_epoch": self.steps_per_epoch, **seen}
 
     def __str__(self) -> str:
         said = [f"{value:,} {unit}" for value, unit in ((self.steps, "updates"), (self.epochs, "epochs")) if value]
@@ -79,22 +90,25 @@ def resolve_horizon(
     steps: int | None = None,
     epochs: Amount | None = None,
     steps_per_epoch: int | None = None,
+    samples_per_step: Amount | None = None,
+    tokens_per_step: Amount | None = None,
 ) -> Horizon:
     """The horizon of the file under the caller's values; what is invalid or disagrees is reported (OP407, OP104)."""
     given: dict[str, Any] = {"steps": steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
-    given = {name: _own(value, whole=name != "epochs") for name, value in given.items()}
+    given |= {"samples_per_step": samples_per_step, "tokens_per_step": tokens_per_step}
+    given = {name: _own(value, whole=name in _WHOLE) for name, value in given.items()}
     for name, value in given.items():
-        if value is not None and not _positive(value, whole=name != "epochs"):
-            what = "a number above 0" if name == "epochs" else "a whole number above 0"
+        if value is not None and not _positive(value, whole=name in _WHOLE):
+            what = "a whole number above 0" if name in _WHOLE else "a number above 0"
             collector.error("OP104", f"`{name}` must be {what}, not {_shown(value)}")
             return Horizon()
     said = {
-        name: _own(getattr(written, name), whole=name != "epochs") if value is None else value
+        name: _own(getattr(written, name), whole=name in _WHOLE) if value is None else value
         for name, value in given.items()
     }
     if steps is not None and epochs is None:
         said["epochs"] = None
-    total, rounds, length = (None if value is None else exact(value) for value in said.values())
+    total, rounds, length = (None if said[name] is None else exact(said[name]) for name in _LENGTHS)
     if rounds is not None and length is not None and rounds * length > _MOST:
         message = (
             f"{said['epochs']:g} epochs of {said['steps_per_epoch']:g} updates are more updates than can be counted"
@@ -120,7 +134,8 @@ def resolve_horizon(
             message = f"{said['steps']:g} updates in {said['epochs']:g} epochs are more an epoch than can be counted"
             collector.error("OP407", message, written.span, help="give the run a shorter horizon, or more epochs")
             return Horizon()
-    return Horizon(*(None if value is None else amount(value) for value in (total, rounds, length)))
+    lengths = [None if value is None else amount(value) for value in (total, rounds, length)]
+    return Horizon(*lengths, *(said[name] for name in _SEEN))
 
 
 def _own(value: Any, *, whole: bool) -> Any:

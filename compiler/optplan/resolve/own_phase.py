@@ -40,7 +40,7 @@ def own_curve(
             numbers[name] = time(name)
         else:
             numbers[name] = number(argument)
-            _check(phase, argument, kind, numbers[name], faults)
+            check_number(phase, argument, kind, numbers[name], faults)
     curve = Own(phase.name, origin, lasting, tuple(numbers.items()))
     try:
         curve.extremes(1.0)
@@ -51,7 +51,7 @@ def own_curve(
     return curve
 
 
-def _check(phase: Phase, argument: Argument, kind: ArgumentType, value: float, faults: Faults) -> None:
+def check_number(phase: Phase, argument: Argument, kind: ArgumentType, value: float, faults: Faults) -> None:
     """Report a number that the argument cannot be; one that is written out was looked at before."""
     low, high = kind.minimum, kind.maximum
     what = f"`{kind.name}` of `{phase.name}`"

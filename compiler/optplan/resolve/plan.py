@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
 from html import escape
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from optplan.diagnostics import nearest
@@ -132,10 +133,16 @@ class Group:
         return value
 
     def value(self, key: str, t: int) -> float:
-        """The number that update `t` uses for `key`."""
+        """The number that update `t` uses for `key`; ValueError where a metric that is reported decides."""
         own = self.own(key)
         curve = dict(self.curves).get(key)
-        return own if curve is None else curve.value(t, own)
+        if curve is None:
+            return own
+        if curve.waits is not None and t >= curve.waits[0]:
+            begin, plateau = curve.waits
+            what = f"from update {ceil(begin)} on `{key}` goes by the `{plateau.metric}` that the training loop reports"
+            raise ValueError(f"{what}, and no plan knows it: `compiled.settings()` says what it has come to")
+        return curve.value(t, own)
 
 
 def _shown(value: Setting) -> str:

@@ -7,20 +7,26 @@ rule's policy is the curve that stood before.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optplan.catalog import catalog
-from optplan.expression import Before, Listing, Name, Number, PerEpoch, Phase, Then
-from optplan.resolve.curve import Epochs, Hold, Poly, Ramp, chain, end_of, moved
-from optplan.resolve.duration import LONGEST, SHORTEST, Clock, Counter, Faults, PolicyFaultError, shown
+from optplan.expression import Before, Into, Listing, Name, Over, PerEpoch, Phase, Times
+from optplan.resolve.curve import Epochs, Hold, Poly, Ramp
+from optplan.resolve.duration import LONGEST, Clock, Counter, Faults, PolicyFaultError, shown
+from optplan.resolve.joining import blend, chain, end_of, moved, overlay, product
+from optplan.resolve.layout import Layout
 from optplan.resolve.level import Level, as_level
-from optplan.resolve.own_phase import own_curve
+from optplan.resolve.own_phase import check_number, own_curve
+from optplan.resolve.phases import MADE, Arguments, check_count, made_curve
 from optplan.resolve.stairs import Stairs, Steps
+from optplan.resolve.structure import levels, parts, phases, short
 from optplan.resolve.value import EvaluationError, Scope, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
@@ -28,15 +34,11 @@ if TYPE_CHECKING:
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.level import AnyLevel
 
-# Phases that last for ever unless told otherwise; every other one needs a duration or takes what is left.
-_ENDLESS = frozenset({"hold", "step", "multistep"})
-
-# Arguments that are a level, and plain numbers, wherever they stand.
-_LEVELS = frozenset({"from", "to", "at"})
-_NUMBERS = frozenset({"start", "power", "gamma"})
+_AS_RATIO = "write its values as ratios such as `0.5x`; only what stands first in a product may have others"
 
 _ONE = Level(ratio=1.0)
 _FIRST: AnyLevel = _ONE
+_START = Fraction(0)
 
 
 class Resolver:
@@ -50,31 +52,36 @@ class Resolver:
         self._scope = Scope(let)
         self._faults = Faults(collector, strict=strict)
         self._counter = Counter(let, self._faults)
+        self._layout = Layout(self._counter, self._faults, self._number)
 
     def resolve(self, policy: Policy, before: Curve | None = None) -> Curve | None:
         """The curve of `policy`, None if there was a fault; `before` is what `base` stands for, `hold(1x)` at first."""
         try:
-            sound = [self._sound(phase) for phase in _phases(policy)]  # each one, to report them all
+            sound = [self._sound(phase) for phase in phases(policy)]  # each one, to report them all
             if not all(sound):
                 return None
-            return self._chain((policy,), Clock(self._horizon), before or Hold(_ONE))
+            return self._chain(policy, Clock(self._horizon), before or Hold(_ONE))
         except PolicyFaultError:
             return None
 
     # Structure
 
-    def _chain(self, policies: tuple[Policy, ...], clock: Clock, base: Curve) -> Curve:
-        """`policies` one after the other."""
-        flat = [part for policy in policies for part in _parts(policy)]
-        durations = self._durations(flat, clock)
-        phases: list[tuple[Curve, float]] = []
-        at, level = Fraction(0), _FIRST
-        for policy, duration in zip(flat, durations, strict=True):
-            curve = self._single(policy, duration, at, level, clock, base)
-            phases.append((curve, float(at)))
+    def _chain(
+        self, policy: Policy, clock: Clock, base: Curve, level: AnyLevel = _FIRST, begin: Fraction = _START
+    ) -> Curve:
+        """The parts of `policy` one after the other, the first from `level`; `begin` is their place in the run."""
+        flat = list(parts(policy))
+        durations = self._layout.durations(flat, clock)
+        made: list[tuple[Curve, float]] = []
+        at = _START
+        for part, duration in zip(flat, durations, strict=True):
+            if made:
+                self._over(made[-1][0], flat[len(made) - 1])
+            curve = self._single(part, duration, begin + at, level, clock, base)
+            made.append((curve, float(at)))
             level = end_of(curve, None if duration is None else float(duration))
             at += duration or 0
-        return chain(phases)
+        return chain(made)
 
     def _single(
         self, policy: Policy, duration: Fraction | None, begin: Fraction, level: AnyLevel, clock: Clock, base: Curve
@@ -84,99 +91,57 @@ class Resolver:
                 return self._phase(policy, duration, level, clock)
             case Before() if clock.per_epoch:
                 cure = "write `per epoch` in the policy that it stands for"
-                return self._faults.fault("OP109", "`base` that counts epochs is not supported yet", policy, cure)
+                return self._faults.fault("OP403", "`base` has its durations in updates, not in epochs", policy, cure)
             case Before():
                 return moved(base, float(begin))
             case PerEpoch(item):
                 length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
                 given = None if duration is None else duration / length
-                inner = self._chain((item,), Clock(self._horizon, per_epoch=True, given=given), base)
-                return Epochs(inner, float(length), float(begin / length))
+                item_curve = self._chain(item, Clock(self._horizon, per_epoch=True, given=given), base, level)
+                return Epochs(item_curve, float(length), float(begin / length))
+            case Over() | Into() | Times():
+                if duration is not None:
+                    clock = replace(clock, given=duration)
+                return self._compound(policy, begin, level, clock, base)
             case _:
                 raise AssertionError(policy)  # the front end lets nothing else through
 
-    def _durations(self, policies: list[Policy], clock: Clock) -> list[Fraction | None]:
-        """How long each lasts; the one that does not say takes what is left, the last one may last for ever."""
-        durations = [self._duration(policy, clock) for policy in policies]
-        open_ended = [place for place, duration in enumerate(durations) if duration is None]
-        said = sum((duration for duration in durations if duration is not None), Fraction(0))
-        whole = clock.available
-        if len(open_ended) > 1:
-            second = policies[open_ended[1]]
-            self._faults.fault(
-                "OP404", "only one phase may leave out its duration", second, "give all others one, such as `10%`"
-            )
-        if open_ended:
-            place = open_ended[0]
-            policy = policies[place]
-            endless = place == len(policies) - 1 and self._endless(policy)
-            if not endless:
-                whole = self._faults.need(whole, policy, f"`{_short(policy)}`, which takes what is left,", clock.key)
-            if whole is None:
-                return durations
-            if said > whole or (said == whole and not endless):
-                self._too_long(policies, durations, whole, clock)
-            if said < whole and (not endless or isinstance(policy, PerEpoch)):
-                durations[place] = whole - said
-        elif whole is not None and said > whole:
-            self._too_long(policies, durations, whole, clock)
-        return durations
+    def _compound(
+        self, policy: Over | Into | Times, begin: Fraction, level: AnyLevel, clock: Clock, base: Curve
+    ) -> Curve:
+        """What runs at once: all parts begin at `begin`, and each may take all that is left to the whole."""
+        if isinstance(policy, Times):
+            # the first goes on from where the phase before ended, the others are factors of it
+            first, *rest = policy.items
+            factors = [self._factor(item, self._chain(item, clock, base, begin=begin)) for item in rest]
+            made = [self._chain(first, clock, base, level, begin), *factors]
+            for item, curve in zip(policy.items, made, strict=True):
+                self._over(curve, item)
+            return product(made)
+        length = self._layout.length(policy.first, clock)
+        if length is None:
+            self._faults.fault("OP404", f"`{short(policy.first)}` has no duration", policy.first)
+        before, after = (self._chain(item, clock, base, level, begin) for item in (policy.first, policy.second))
+        self._over(after, policy.second)
+        if isinstance(policy, Into):
+            return blend(before, float(length), after)
+        return overlay(before, float(length), after, None if clock.given is None else float(clock.given))
 
-    def _too_long(
-        self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: Clock
-    ) -> None:
-        """Report phases that together are longer than the run, or than what it leaves to them."""
-        cure = f"the horizon is {shown(whole)} {clock.noun}"
-        if clock.given is not None:
-            cure = f"the phases before leave {shown(whole)} {clock.noun} of the horizon"
-        total = Fraction(0)
-        for policy, duration in zip(policies, durations, strict=True):
-            total += duration or 0
-            if total > whole:
-                message = f"`{_short(policy)}` ends at {shown(total)} {clock.noun}, after the horizon"
-                if _names(policy) == {"warmup"} and duration is not None and duration > whole:
-                    message = f"the warm-up of {shown(duration)} {clock.noun} is longer than the horizon"
-                self._faults.fault("OP404", message, policy, cure)
-        policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
-        self._faults.fault("OP404", f"nothing is left of the horizon for `{_short(policy)}`", policy, cure)
+    def _over(self, curve: Curve, policy: Policy) -> None:
+        """Report a `curve` that ends in a `plateau` where it is to be a part of more: such a one is `base`."""
+        if curve.waits is not None:
+            what = f"`base` ends in a `plateau` by `{curve.waits[1].metric}`, and that can only stand last"
+            self._faults.fault("OP404", what, policy, "write its phases out, with `plateau` at the very end")
 
-    def _endless(self, policy: Policy) -> bool:
-        """Whether `policy`, the last of a chain, may go on for ever: it says no duration, and needs none."""
-        match policy:
-            case Before():
-                return True
-            case Phase("step"):
-                # What grows has to end.
-                return self._number(policy, "gamma", 1.0) <= 1.0
-            case Phase(name):
-                own = catalog().policies.get(name)
-                return name in _ENDLESS or (own is not None and own.endless)
-            case PerEpoch(item) | Then((*_, item)):
-                return self._length(item) is None and self._endless(item)
-            case _:
-                return False
-
-    def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
-        match policy:
-            case Phase():
-                argument = policy.argument("for")
-                return None if argument is None else self._lasting(policy, argument, clock)
-            case PerEpoch(item):
-                inner = self._length(item)
-                if inner is None:
-                    return None
-                length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
-                return inner * length
-            case _:
-                return None
-
-    def _length(self, item: Policy) -> Fraction | None:
-        """How many epochs a policy under `per epoch` lasts."""
-        clock = Clock(self._horizon, per_epoch=True)
-        durations = [self._duration(part, clock) for part in _parts(item)]
-        if any(duration is None for duration in durations):
-            return None
-        return sum((duration for duration in durations if duration is not None), Fraction(0))
+    def _factor(self, item: Policy, curve: Curve) -> Curve:
+        """`curve`, which is what `item` stands for, if it can multiply."""
+        if curve.relative:
+            return curve
+        values = (argument.value for phase in phases(item) for argument in levels(phase))
+        nodes = (node for value in values for node in (value.items if isinstance(value, Listing) else (value,)))
+        place = next((node for node in nodes if not self._as_level(node).relative), None)
+        what = short(item) if place is None else str(place)
+        return self._faults.fault("OP405", f"`*` multiplies by ratios, and `{what}` is none", place or item, _AS_RATIO)
 
     # Phases
 
@@ -206,10 +171,23 @@ class Resolver:
                 self._falls(phase, origin, origin)
                 at = self._times(phase, "at", clock)
                 return Steps(origin, self._number(phase, "gamma", 1.0), at, lasting)
+            case name if name in MADE:
+                return made_curve(phase, origin, lasting, self._arguments(phase, clock), self._faults)
             case _:
                 return own_curve(
                     phase, origin, lasting, self._evaluated, lambda name: self._time(phase, name, clock), self._faults
                 )
+
+    def _arguments(self, phase: Phase, clock: Clock) -> Arguments:
+        return Arguments(
+            partial(self._level, phase),
+            partial(self._levels, phase),
+            partial(self._number, phase),
+            partial(self._word, phase),
+            lambda name: self._time(phase, name, clock),
+            lambda name: self._times(phase, name, clock),
+            partial(self._falls, phase),
+        )
 
     def _ramp(
         self, phase: Phase, origin: AnyLevel, to: AnyLevel, lasting: float | None, shape: str, start: float
@@ -254,18 +232,20 @@ class Resolver:
     def _sound(self, phase: Phase) -> bool:
         """Whether the arguments of `phase` have values that they can have, which no horizon has a part in."""
         exponential = phase.name == "exp" or self._word(phase, "shape", "") == "exp"
-        kind = catalog().policies.get(phase.name)
-        own = kind is None or kind.function is not None
+        policy = catalog().policies[phase.name]
         try:
             for argument in phase.arguments:
-                if own and argument.name != "from":
-                    continue
-                if argument.name in _LEVELS and not isinstance(argument.value, Listing):
+                kind = policy.arguments[argument.name or "for"]
+                if kind.kind == "value":
                     level = self._as_level(argument.value)
                     if exponential:
-                        self._above_zero(phase, str(argument.name), level)
-                elif argument.name in _NUMBERS:
-                    self._number(phase, str(argument.name), 0.0)
+                        self._above_zero(phase, kind.name, level)
+                elif kind.kind in ("number", "count") and policy.function is None:
+                    self._number(phase, kind.name, 0.0)
+                elif kind.items == "value":
+                    self._levels(phase, kind.name)
+            if phase.name == "piecewise":
+                check_count(phase, self._faults)
         except PolicyFaultError:
             return False
         return True
@@ -273,6 +253,12 @@ class Resolver:
     def _level(self, phase: Phase, name: str, default: AnyLevel) -> AnyLevel:
         argument = phase.argument(name)
         return default if argument is None else self._as_level(argument.value)
+
+    def _levels(self, phase: Phase, name: str) -> tuple[AnyLevel, ...]:
+        argument = phase.argument(name)
+        if argument is None or not isinstance(argument.value, Listing):
+            return ()
+        return tuple([self._as_level(item) for item in argument.value.items])
 
     def _as_level(self, node: Value) -> AnyLevel:
         try:
@@ -286,10 +272,7 @@ class Resolver:
         if argument is None:
             return default
         value = self._evaluated(argument)
-        if value < 0:
-            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must not be negative", argument.value)
-        if value == 0 and name == "power":
-            self._faults.fault("OP405", f"`{name}` of `{phase.name}` must be above 0", argument.value)
+        check_number(phase, argument, catalog().policies[phase.name].arguments[name], value, self._faults)
         return value
 
     def _word(self, phase: Phase, name: str, default: str) -> str:
@@ -298,7 +281,7 @@ class Resolver:
 
     def _time(self, phase: Phase, name: str, clock: Clock) -> float:
         argument = phase.argument(name)
-        return 1.0 if argument is None else float(self._span(argument, clock))
+        return 1.0 if argument is None else float(self._layout.span(argument, clock))
 
     def _times(self, phase: Phase, name: str, clock: Clock) -> tuple[float, ...]:
         argument = phase.argument(name)
@@ -313,70 +296,3 @@ class Resolver:
         if times[-1] > LONGEST:
             self._faults.fault("OP403", f"`{argument.value.items[-1]}` is too long to be counted", argument.value)
         return tuple(map(float, times))
-
-    # Durations
-
-    def _lasting(self, phase: Phase, argument: Argument, clock: Clock) -> Fraction:
-        """How long a phase lasts; one of 0 governs no update, and is at its end at once."""
-        count = self._counter.count(argument.value, clock)
-        if count == 0:
-            return count
-        if count < 0:
-            self._faults.fault("OP403", f"a duration must not be below 0, and this is {shown(count)}", argument.value)
-        if phase.name == "warmup" and 0 < count < 1 and isinstance(argument.value, Number) and not clock.per_epoch:
-            self._faults.collector.warning(
-                "OP403",
-                f"a warm-up of {argument.value} updates is none",
-                argument.value.span,
-                help=f"a part of the horizon is written `{count * 100 if count * 100 % 1 else int(count * 100)}%`",
-            )
-        return self._span(argument, clock)
-
-    def _span(self, argument: Argument, clock: Clock) -> Fraction:
-        """A duration, above 0."""
-        count = self._counter.count(argument.value, clock)
-        if count <= 0:
-            self._faults.fault("OP403", f"a duration must be above 0, and this is {shown(count)}", argument.value)
-        if not SHORTEST <= count <= LONGEST:
-            what = "short" if count < 1 else "long"
-            self._faults.fault("OP403", f"`{argument.value}` is too {what} to be counted", argument.value)
-        return count
-
-
-def _parts(policy: Policy) -> Iterator[Policy]:
-    """What follows each other in `policy`, first to last."""
-    match policy:
-        case Then(items):
-            for item in items:
-                yield from _parts(item)
-        case _:
-            yield policy
-
-
-def _phases(policy: Policy) -> Iterator[Phase]:
-    """The phases in `policy`, first to last."""
-    match policy:
-        case Phase():
-            yield policy
-        case PerEpoch(item):
-            yield from _phases(item)
-        case Then(items):
-            for item in items:
-                yield from _phases(item)
-
-
-def _names(policy: Policy) -> set[str]:
-    """The names of the phases in `policy`."""
-    match policy:
-        case Phase(name):
-            return {name}
-        case PerEpoch(item):
-            return _names(item)
-        case Then(items):
-            return _names(items[-1])
-        case _:
-            return set()
-
-
-def _short(policy: Policy) -> str:
-    return policy.name if isinstance(policy, Phase) else str(policy)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from math import ceil, floor, inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optplan.resolve.plateau import Plateau
 
 # Times are exact while a policy is resolved and doubles in a curve.  A time that is this little short of a boundary, in
 # updates, is on it: the rest is what rounding has left.
@@ -24,6 +27,16 @@ class Shape:
     def settled(self) -> float | None:
         """The time from which on the value is constant; None if it never is."""
         raise NotImplementedError
+
+    @property
+    def waits(self) -> tuple[float, Plateau] | None:
+        """From when on the value depends on a metric that is reported, and the phase that waits for it; None: never."""
+        return None
+
+    @property
+    def sound(self) -> bool:
+        """Whether its numbers are those of a curve; one that was read from a file may have any."""
+        return True
 
     def value(self, t: int, base: float) -> float:
         """The value that update `t` uses for a parameter whose own value is `base`."""
@@ -45,6 +58,12 @@ class Shape:
     def neutral(self) -> bool:
         """Whether it leaves the own value as it is."""
         return False
+
+    @property
+    def breaks(self) -> list[float]:
+        """The times at which its pieces begin and end; between them it is monotone."""
+        settled = self.settled
+        return [0.0] if settled is None else [0.0, settled]
 
     def extremes(self, base: float) -> list[float]:
         """The values at which its pieces begin and end; between them it is monotone."""
@@ -80,9 +99,10 @@ def passed_before(t: float, every: float, offset: float = 0.0) -> int:
     return ceil((t - SLACK) / every + offset) - 1
 
 
-def scaled(value: float, gamma: float, count: int) -> float:
+def scaled(value: float, gamma: float, count: float) -> float:
     """`value` times `gamma` to the power `count`; infinite where that is beyond a double."""
     try:
-        return value * gamma**count
+        power: float = gamma**count
+        return value * power
     except OverflowError:
         return inf if value else 0.0

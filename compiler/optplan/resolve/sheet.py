@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from optplan.expression import Before, Constant, Number, PerEpoch, Then
+from optplan.expression import Before, Constant, Into, Number, Over, PerEpoch, Then, Times
 from optplan.resolve.value import reads
 
 if TYPE_CHECKING:
@@ -129,8 +129,10 @@ def builds_on(policy: Policy) -> bool:
     match policy:
         case Before():
             return True
-        case Then(items):
+        case Then(items) | Times(items):
             return any(map(builds_on, items))
+        case Over(first, second) | Into(first, second):
+            return builds_on(first) or builds_on(second)
         case PerEpoch(item):
             return builds_on(item)
     return False

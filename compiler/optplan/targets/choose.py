@@ -128,7 +128,16 @@ class _Check:
 
     def _ending(self, group: Group) -> None:
         """Whether each curve ends, where it is laid out in a table beforehand."""
-        if self._target != "mindspore" or self._plan.horizon.steps is not None:
+        if self._target != "mindspore":
+            return
+        for key, curve in group.curves:
+            if curve.waits is not None:
+                place, metric = self._set_by(group, f"schedule.{key}".__eq__), curve.waits[1].metric
+                what = f"the policy of `{key}` for `{group.parameters[0]}` goes by the `{metric}` that is reported"
+                cure = "end the policy with another phase, such as `cosine(to=0.01x)`"
+                self._refuse(f"{what}, and mindspore needs its values beforehand", place, cure)
+                return
+        if self._plan.horizon.steps is not None:
             return
         for key, curve in group.curves:
             if curve.settled is None:

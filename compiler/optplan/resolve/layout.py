@@ -1,0 +1,152 @@
+"""How long everything in a policy lasts: durations counted out, and shared out where one is left open.
+
+Takes policies and a `Clock`, gives exact times in the clock's unit.  What says no duration takes what the others leave
+of the horizon, or goes on for ever where it stands last and can; what does not fit is reported at its own place.
+
+    a -> b                       as long as both together
+    a over b, a into b, a * b    as long as the longer
+    a per epoch                  so many epochs
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from optplan.catalog import catalog
+from optplan.expression import Before, Into, Number, Over, PerEpoch, Phase, Then, Times
+from optplan.resolve.duration import LONGEST, SHORTEST, Clock, shown
+from optplan.resolve.phases import ENDLESS
+from optplan.resolve.structure import inner, is_open, last_name, parts, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optplan.expression import Argument, Policy
+    from optplan.resolve.duration import Counter, Faults
+
+# Phases that last for ever unless told otherwise; every other one needs a duration or takes what is left.
+_ENDLESS = ENDLESS | {"hold", "step", "multistep"}
+
+
+class Layout:
+    """Lays out the policies of one file; `number` is the value of a phase's argument, by name."""
+
+    def __init__(self, counter: Counter, faults: Faults, number: Callable[[Phase, str, float], float]) -> None:
+        self._counter, self._faults, self._number = counter, faults, number
+
+    def durations(self, policies: list[Policy], clock: Clock) -> list[Fraction | None]:
+        """How long each of a chain lasts; the one that does not say takes what is left, None for one without an end."""
+        durations = [self._duration(policy, clock) for policy in policies]
+        open_ended = [place for place, duration in enumerate(durations) if duration is None]
+        said = sum((duration for duration in durations if duration is not None), Fraction(0))
+        whole = clock.available
+        if len(open_ended) > 1:
+            second = policies[open_ended[1]]
+            self._faults.fault(
+                "OP404", "only one phase may leave out its duration", second, "give all others one, such as `10%`"
+            )
+        if open_ended:
+            place = open_ended[0]
+            policy = policies[place]
+            endless = place == len(policies) - 1 and self._endless(policy)
+            if not endless:
+                whole = self._faults.need(whole, policy, f"`{short(policy)}`, which takes what is left,", clock.key)
+            if whole is None:
+                return durations
+            if said > whole or (said == whole and not endless):
+                self._too_long(policies, durations, whole, clock)
+            if said < whole and (not endless or inner(policy)):
+                durations[place] = whole - said
+        elif whole is not None and said > whole:
+            self._too_long(policies, durations, whole, clock)
+        return durations
+
+    def length(self, policy: Policy, clock: Clock) -> Fraction | None:
+        """How long `policy` says that it lasts; None where it takes what is left."""
+        durations = [self._duration(part, clock) for part in parts(policy)]
+        known = [duration for duration in durations if duration is not None]
+        return sum(known, Fraction(0)) if len(known) == len(durations) else None
+
+    def span(self, argument: Argument, clock: Clock) -> Fraction:
+        """A duration, above 0."""
+        count = self._counter.count(argument.value, clock)
+        if count <= 0:
+            self._faults.fault("OP403", f"a duration must be above 0, and this is {shown(count)}", argument.value)
+        if not SHORTEST <= count <= LONGEST:
+            what = "short" if count < 1 else "long"
+            self._faults.fault("OP403", f"`{argument.value}` is too {what} to be counted", argument.value)
+        return count
+
+    def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
+        match policy:
+            case Phase():
+                argument = policy.argument("for")
+                return None if argument is None else self._lasting(policy, argument, clock)
+            case PerEpoch(item):
+                epochs = self.length(item, Clock(clock.horizon, per_epoch=True))
+                if epochs is None:
+                    return None
+                return epochs * self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
+            case Over() | Into() | Times():
+                lengths = [self.length(item, clock) for item in inner(policy)]
+                known = [length for length in lengths if length is not None]
+                return max(known) if len(known) == len(lengths) else None
+            case _:
+                return None
+
+    def _lasting(self, phase: Phase, argument: Argument, clock: Clock) -> Fraction:
+        """How long a phase lasts; one of 0 governs no update, and is at its end at once."""
+        count = self._counter.count(argument.value, clock)
+        if count == 0:
+            return count
+        if count < 0:
+            self._faults.fault("OP403", f"a duration must not be below 0, and this is {shown(count)}", argument.value)
+        if phase.name == "warmup" and 0 < count < 1 and isinstance(argument.value, Number) and not clock.per_epoch:
+            self._faults.collector.warning(
+                "OP403",
+                f"a warm-up of {argument.value} updates is none",
+                argument.value.span,
+                help=f"a part of the horizon is written `{count * 100 if count * 100 % 1 else int(count * 100)}%`",
+            )
+        return self.span(argument, clock)
+
+    def _endless(self, policy: Policy) -> bool:
+        """Whether `policy`, the last of a chain, may go on for ever: it says no duration, and needs none."""
+        match policy:
+            case Before():
+                return True
+            case Phase("step" | "decay"):
+                # What grows has to end.
+                return self._number(policy, "gamma", 1.0) <= 1.0
+            case Phase(name):
+                own = catalog().policies.get(name)
+                return name in _ENDLESS or (own is not None and own.endless)
+            case PerEpoch(item) | Then((*_, item)) | Over(_, item) | Into(_, item):
+                return is_open(item) and self._endless(item)
+            case Times(items):
+                return all(self._endless(item) for item in items if is_open(item))
+            case _:
+                return False
+
+    def _too_long(
+        self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: Clock
+    ) -> None:
+        """Report phases that together are longer than the run, or than what it leaves to them."""
+        cure = f"the horizon is {shown(whole)} {clock.noun}"
+        if whole != clock.whole:
+            cure = f"the phases before leave {shown(whole)} {clock.noun} of the horizon"
+        total = Fraction(0)
+        for policy, duration in zip(policies, durations, strict=True):
+            total += duration or 0
+            if total > whole and duration and isinstance(policy, (Over, Into, Times)):
+                for item in inner(policy):  # one of them is too long
+                    self.durations(list(parts(item)), replace(clock, given=whole - total + duration))
+            if total > whole:
+                message = f"`{short(policy)}` ends at {shown(total)} {clock.noun}, after the horizon"
+                if last_name(policy) == "warmup" and duration is not None and duration > whole:
+                    message = f"the warm-up of {shown(duration)} {clock.noun} is longer than the horizon"
+                self._faults.fault("OP404", message, policy, cure)
+        policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
+        self._faults.fault("OP404", f"nothing is left of the horizon for `{short(policy)}`", policy, cure)
