@@ -131,8 +131,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "OP404": Explanation(
         "The phases do not add up to the run: together they are longer than the horizon, two leave out their "
-        "duration so that neither knows what is left, or what stands before `over` has none. Percentages and epochs move with the horizon, plain numbers "
-        "do not; `--steps` may have made it shorter.",
+        "duration so that neither knows what is left, or what stands before `over` has none. Percentages and "
+        "epochs move with the horizon, plain numbers do not; `--steps` may have made it shorter.",
         "horizon: {steps: 100}\nschedule: {lr: warmup(500) -> cosine()}",
     ),
     "OP405": Explanation(
