@@ -131,14 +131,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "OP404": Explanation(
         "The phases do not add up to the run: together they are longer than the horizon, two leave out their "
-        "duration so that neither knows what is left, or what stands before `over` has none. Percentages and epochs move with the horizon, plain numbers "
-        "do not; `--steps` may have made it shorter.",
+        "duration so that neither knows what is left, or what stands before `over` has none. Percentages and "
+        "epochs move with the horizon, plain numbers do not; `--steps` may have made it shorter.",
         "horizon: {steps: 100}\nschedule: {lr: warmup(500) -> cosine()}",
     ),
     "OP405": Explanation(
         "A phase cannot start from the value that the one before leaves, or cannot reach its own: a decay from 0, "
-        "an exponential to 0, a value below 0. A floor above a group's own rate is a warning, for an absolute one "
-        "is the same for all groups. Write it as a ratio: `to=0.01x`.",
+        "an exponential to 0, a value below 0, a number where `*` multiplies. A floor above a group's own rate is a "
+        "warning, for an absolute one is the same for all groups. Write it as a ratio: `to=0.01x`.",
         "horizon: {steps: 100}\nschedule: {lr: 'hold(50, at=0x) -> exp(to=0.1x)'}",
     ),
     "OP406": Explanation(
