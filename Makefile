@@ -67,6 +67,7 @@ tables: .venv/test.stamp
 
 bench: .venv/test.stamp
 	.venv/bin/python tests/benchmarks/run.py
+	.venv/bin/python tests/benchmarks/schedules.py
 	GLOG_v=3 .venv/bin/python tests/benchmarks/mindspore_updates.py pynative
 	GLOG_v=3 .venv/bin/python tests/benchmarks/mindspore_updates.py graph
 

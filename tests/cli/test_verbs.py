@@ -120,6 +120,20 @@ def test_the_callers_horizon_and_numbers_replace_the_files(run: Run) -> None:
     assert "`let` named `bach`" in run("check", "let.optim.yaml", "--let", "bach=4").err
 
 
+def test_what_an_update_sees_may_come_from_the_caller(run: Run) -> None:
+    Path("tokens.optim.yaml").write_text(
+        "optplan: 1\noptimizer: {type: adamw, lr: 1}\nhorizon: {steps: 100, tokens_per_step: 10}\n"
+        "schedule: {lr: 'warmup(400 tokens + 20 samples) over hold()'}\n"
+    )
+    assert "needs `samples_per_step`" in run("check", "tokens.optim.yaml").err
+    given = ("--tokens-per-step", "20", "--samples-per-step", "0.5")
+    assert run("check", "tokens.optim.yaml", *given).status == 0
+    plan = optplan.Plan.from_json(run("plan", "tokens.optim.yaml", *WITH, *given, "--format", "json").out)
+    group = plan.groups[0]
+    assert [group.value("lr", t) for t in (0, 30, 59, 60)] == [0, 0.5, 59 / 60, 1]
+    assert plan.horizon.to_data()["tokens_per_step"] == 20
+
+
 def test_set_changes_single_values(run: Run) -> None:
     assert run("check", "faulty.optim.yaml", "--set", "optimizer.lr=-1").status == 1
     out = run(

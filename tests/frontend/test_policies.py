@@ -258,6 +258,7 @@ FAULTS = [
     ("hold(1) * hold() into cosine()", "          ^^^^", "OP404", ..., ...),
     ("cosine() -> hold(1) over hold()", "                         ^^^^", "OP404", ..., ...),
     ("cosine() -> hold(1) * hold() * hold()", "                      ^^^^", "OP404", ..., ...),
+    ("plateau(metric=loss) into hold(5)", "^^^^^^^", "OP404", "`plateau` cannot be joined by `into`", ...),
     ("hold(1) over cosin()", "             ^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
     # what is known by name only
     ("table(file=lr)", "           ^^", "OP402", "`file` is a text", 'write `file="..."`, in quotes'),

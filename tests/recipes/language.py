@@ -115,7 +115,7 @@ def llava_settings(seen: Seen) -> Settings:
 
 
 def llava_values(seen: Seen, t: int) -> Values:
-    return {"lr": llava_rate(seen) * cosine_with_warmup(t, ceil(0.03 * 5197), 5197)}
+    return {"lr": llava_rate(seen) * cosine_with_warmup(t, ceil(0.03 * 5198), 5198)}
 
 
 def llava_plus_ratio(seen: Seen) -> float:
@@ -188,8 +188,8 @@ LANGUAGE = {
     ),
     "muon": Recipe(llama, muon_settings, muon_values, (0, 1, 1000)),
     "moonlight": Recipe(qwen2, moonlight_settings, moonlight_values, (0, 1, 99, 100, 101, 5050, 9999, 10_000)),
-    "llava_lora": Recipe(llava, llava_settings, llava_values, (0, 1, 155, 156, 157, 2676, 5196, 5197)),
-    "llava_lora_plus": Recipe(llava, llava_plus_settings, llava_plus_values, (0, 1, 155, 156, 157, 2676, 5196, 5197)),
+    "llava_lora": Recipe(llava, llava_settings, llava_values, (0, 1, 155, 156, 157, 2677, 5197, 5198)),
+    "llava_lora_plus": Recipe(llava, llava_plus_settings, llava_plus_values, (0, 1, 155, 156, 157, 2677, 5197, 5198)),
     "wsd": Recipe(llama, wsd_settings, lambda _, t: wsd(t, 0.5 ** ((t - _STABLE) / 5000)), _WSD_UPDATES),
     "wsd_linear": Recipe(llama, wsd_settings, lambda _, t: wsd(t, 1 - progress(t)), _WSD_UPDATES),
     "wsd_cosine": Recipe(llama, wsd_settings, lambda _, t: wsd(t, (1 + cos(pi * progress(t))) / 2), _WSD_UPDATES),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+import transformers
 
 import optplan
 from tests.recipes.detection import DETECTION
@@ -148,3 +149,19 @@ def test_training_uses_the_published_values(name: str) -> None:
             # a rate of 1e-7 and less is lost in float32
             if (rate := recipe.values(seen, t)["lr"]) == 0.0 or rate > 1e-6:
                 assert moved == (rate > 0.0), (seen.name, t)
+
+
+def test_nanogpt_decays_the_tensors_that_it_says() -> None:
+    """The whole network with biases: two tables and four matrices of each of twelve blocks decay, all else does not."""
+    config = transformers.GPT2Config(vocab_size=50304)
+    with torch.device("meta"):
+        network = transformers.GPT2LMHeadModel(config)
+    counts = {
+        group.settings["weight_decay"]: (len(group.parameters), group.numel)
+        for group in optplan.plan(file_of("nanogpt"), network).groups
+    }
+    width = 768
+    decayed = 50304 * width + 1024 * width + 12 * 12 * width**2
+    flat = 12 * (2 * 2 + 3 + 1 + 4 + 1) * width + 2 * width
+    assert (decayed, flat) == (124_354_560, 121_344)
+    assert counts == {0.1: (2 + 12 * 4, decayed), 0.0: (12 * 8 + 2, flat)}

@@ -101,6 +101,35 @@ def test_what_is_no_length(given: Three) -> None:
     assert resolved((NO, NO, NO), given) == (Horizon(), ["OP104"])
 
 
+SEEN: list[tuple[tuple[Any, Any], tuple[Any, Any], tuple[Any, Any]]] = [
+    # file, caller, result: samples and tokens that an update sees
+    ((NO, NO), (NO, NO), (NO, NO)),
+    ((256, 1.5e6), (NO, NO), (256, 1.5e6)),
+    ((256, 1.5e6), (512, NO), (512, 1.5e6)),
+    ((256, NO), (NO, np.int64(4096)), (256, 4096)),
+]
+
+
+@pytest.mark.parametrize(("written", "given", "expected"), SEEN)
+def test_what_an_update_sees(written: tuple[Any, Any], given: tuple[Any, Any], expected: tuple[Any, Any]) -> None:
+    collector = Collector()
+    file = config.Horizon(100, None, None, *written)
+    found = resolve_horizon(file, collector, samples_per_step=given[0], tokens_per_step=given[1])
+    assert (found, collector.diagnostics) == (Horizon(100, NO, NO, *expected), ())
+    seen = {name: value for name, value in zip(("samples_per_step", "tokens_per_step"), expected, strict=True) if value}
+    assert found.to_data() == {"steps": 100, "epochs": None, "steps_per_epoch": None, **seen}
+    assert Horizon(**found.to_data()) == found
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), True, "5"])
+def test_what_an_update_cannot_see(value: Any) -> None:
+    collector = Collector()
+    assert resolve_horizon(config.Horizon(), collector, tokens_per_step=value) == Horizon()
+    assert [each.message.split(",")[0] for each in collector.diagnostics] == [
+        "`tokens_per_step` must be a number above 0"
+    ]
+
+
 def test_integers_of_other_libraries_count() -> None:
     given = (np.int64(100), NO, np.int32(4))
     assert resolved((NO, NO, NO), given) == (Horizon(100, 25, 4), [])
@@ -136,6 +165,8 @@ def test_what_a_division_makes_stays_exact(written: Three, expected: tuple[Fract
         (Horizon(112_590, 90, 1251), "112,590 updates = 90 epochs"),
         (Horizon(steps=100), "100 updates"),
         (Horizon(steps_per_epoch=10), "10 updates an epoch"),
+        (Horizon(samples_per_step=1024), "1,024 samples an update"),
+        (Horizon(100, samples_per_step=1024, tokens_per_step=0.5), "100 updates"),
     ],
 )
 def test_shown(horizon: Horizon, text: str) -> None:

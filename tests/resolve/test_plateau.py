@@ -16,6 +16,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import optplan
 from optplan import ConfigError, Plan
+from optplan.catalog import catalog
+from optplan.report.explain import explain
 from optplan.resolve.curve import reduced
 from optplan.resolve.curve_record import from_data
 from optplan.resolve.plateau import Plateau, Watch
@@ -219,6 +221,15 @@ def test_a_plan_does_not_know_what_will_be_reported() -> None:
         plan.value("weight", "lr", 4)
     again = Plan.from_json(plan.to_json())
     assert again.fingerprint == plan.fingerprint
+
+
+def test_an_explanation_tells_what_it_waits_for() -> None:
+    text = explain(optplan.plan(document(WARM), nn.Linear(2, 2)), "weight", catalog())
+    assert text.endswith(
+        "    update  0  0\n"
+        "    update  4  0.5\n"
+        "    from update 4 on times 0.5 at each reduction by `loss`, which the training loop reports"
+    )
 
 
 def test_a_curve_goes_through_json_exactly() -> None:

@@ -27,6 +27,19 @@ POLICIES: list[tuple[list[dict[str, Any]], dict[int, float]]] = [
     ([{"where": "linear", "schedule": {"weight_decay": "hold(at=0.5x)"}}], {0: 0.01, 50: 0.005}),
     # base counts from its own start
     ([{"where": "linear", "schedule": {"lr": "hold(2 epochs, at=0x) -> base"}}], {0: 0, 19: 0, 20: 0.01, 70: 0.005}),
+    # over it, and as its factor, base has run from the start
+    (
+        [{"where": "linear", "schedule": {"lr": "hold(1 epoch, at=0x) over base"}}],
+        {0: 0, 9: 0, 10: 0.01 * _cosine(10), 50: 0.005},
+    ),
+    ([{"where": "linear", "schedule": {"lr": "base * warmup(50)"}}], {0: 0, 25: 0.005 * _cosine(25), 50: 0.005}),
+    (
+        [
+            {"where": "linear", "schedule": {"lr": "hold(20, at=0x) into base"}},
+            {"where": "blocks", "schedule": {"lr": "hold(10, at=1e-3) over base * hold(at=2x)"}},
+        ],
+        {0: 1e-3, 9: 1e-3, 10: 0.01 * _cosine(10), 20: 0.02 * _cosine(20), 50: 0.01},
+    ),
     # key by key, the later policy over the earlier
     (
         [

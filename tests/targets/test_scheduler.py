@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LRScheduler
 
 import optplan
@@ -152,6 +155,63 @@ def test_its_state_is_plain_and_loads_anywhere() -> None:
     assert fresh.scheduler.get_last_lr() == compiled.scheduler.get_last_lr()
 
 
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint gives back."""
+    file = BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: dict[str, Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+def add_a_group(compiled: Any) -> None:
+    extra = {"params": [torch.nn.Parameter(torch.ones(2))], "optimizer": "adamw", "lr": 0.5, "name": "extra"}
+    compiled.optimizer.add_param_group(extra)
+
+
+@given(stop=st.integers(0, UPDATES + 5), more=st.integers(0, 10), added=st.sampled_from(["never", "before", "after"]))
+def test_resuming_equals_not_having_stopped(stop: int, more: int, added: str) -> None:
+    """At any update, whether or not the optimizer has got a group that the plan does not know."""
+    _, whole = compile_pictures()
+    _, resumed = compile_pictures()
+    for each in (whole, resumed):
+        if added == "before":
+            add_a_group(each)
+    for _ in range(stop):
+        whole.scheduler.step()
+    resumed.scheduler.load_state_dict(through_a_file(whole.scheduler.state_dict()))
+    for each in (whole, resumed):
+        if added == "after":
+            add_a_group(each)
+    for t in range(stop, stop + more + 1):
+        assert resumed.lr() == whole.lr()
+        assert resumed.settings() == whole.settings()
+        assert driven(resumed).items() >= planned(resumed, t).items()
+        assert resumed.scheduler.last_epoch == whole.scheduler.last_epoch == t
+        assert resumed.scheduler.get_lr() == [group["lr"] for group in whole.optimizer.param_groups]
+        assert resumed.scheduler.state_dict() == whole.scheduler.state_dict()
+        whole.scheduler.step()
+        resumed.scheduler.step()
+        assert resumed.scheduler.get_last_lr() == [group["lr"] for group in whole.optimizer.param_groups]
+
+
+def test_what_becomes_a_tensor_later_stays_one() -> None:
+    """As PyTorch advises for a compiled `step`; in one group of three, which share a policy."""
+    rules = [{"where": "head", "lr": "0.1x"}, {"where": "body", "lr": "0.5x"}]
+    config = document({"type": "adamw", "lr": 1.0}, rules=rules, schedule={"lr": "linear(to=0x)"})
+    compiled = optplan.compile(config, seeded(Pictures), steps=UPDATES)
+    assert compiled.scheduler is not None
+    compiled.scheduler.step()
+    groups = compiled.optimizer.param_groups
+    assert compiled.scheduler.get_last_lr() == [group["lr"] for group in groups]
+    tensor = torch.tensor(groups[1]["lr"], dtype=torch.float64)
+    groups[1]["lr"] = tensor
+    compiled.scheduler.step()
+    assert groups[1]["lr"] is tensor
+    assert compiled.lr() == {group.name: group.value("lr", 2) for group in compiled.plan.groups}
+    assert compiled.scheduler.get_last_lr() == [group["lr"] for group in groups]
+
+
 def test_new_group_dicts_are_driven_too() -> None:
     model, compiled = compile_pictures()
     train(model, compiled, range(3))
@@ -162,8 +222,7 @@ def test_new_group_dicts_are_driven_too() -> None:
 
 def test_a_group_added_later_is_left_alone() -> None:
     _, compiled = compile_pictures()
-    extra = {"params": [torch.nn.Parameter(torch.ones(2))], "optimizer": "adamw", "lr": 0.5, "name": "extra"}
-    compiled.optimizer.add_param_group(extra)
+    add_a_group(compiled)
     compiled.scheduler.step()
     assert compiled.optimizer.param_groups[-1]["lr"] == 0.5
     assert compiled.scheduler.get_last_lr()[-1] == 0.5

@@ -121,8 +121,9 @@ class _Checker:
                     self.check_last(item, items[place + 1] if place + 1 < len(items) else after, joined)
             case PerEpoch(item):
                 self.check_last(item, None, joined or "per epoch")
-            case Over(_, second) | Into(_, second):
-                self.check_last(second, None, joined or ("over" if isinstance(policy, Over) else "into"))
+            case Over(first, second) | Into(first, second):
+                for item in (first, second):
+                    self.check_last(item, None, joined or ("over" if isinstance(policy, Over) else "into"))
             case Times(items):
                 for item in items:
                     self.check_last(item, None, joined or "*")

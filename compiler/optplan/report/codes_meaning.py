@@ -137,8 +137,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "OP405": Explanation(
         "A phase cannot start from the value that the one before leaves, or cannot reach its own: a decay from 0, "
-        "an exponential to 0, a value below 0. A floor above a group's own rate is a warning, for an absolute one "
-        "is the same for all groups. Write it as a ratio: `to=0.01x`.",
+        "an exponential to 0, a value below 0, a number where `*` multiplies. A floor above a group's own rate is a "
+        "warning, for an absolute one is the same for all groups. Write it as a ratio: `to=0.01x`.",
         "horizon: {steps: 100}\nschedule: {lr: 'hold(50, at=0x) -> exp(to=0.1x)'}",
     ),
     "OP406": Explanation(

@@ -177,6 +177,10 @@ def _schedule(plan: Plan, group: Group, catalog: Catalog) -> Iterator[str]:
         own = group.own(key)
         rows = [("    update", f"{t:,}", number(curve.value(t, own), 6)) for t in points(curve, plan.horizon.steps)]
         yield from aligned(rows, frozenset({1}))
+        if curve.waits is not None:
+            begin, plateau = curve.waits
+            line = f"    from update {ceil(begin):,} on times {plateau.gamma:g} at each reduction by `{plateau.metric}`"
+            yield f"{line}, which the training loop reports"
 
 
 def _dimmed(line: str, *, colour: bool) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, cos, expm1, floor, log1p, pi
+from math import ceil, cos, expm1, floor, inf, log1p, pi
 from typing import TYPE_CHECKING
 
 from optplan.resolve.shape import SLACK, Shape, passed, scaled
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # Of what goes on and on: so many periods are worth a look.
 _SHOWN = 12
+
+# A growth so small that mult^k - 1 would lose digits; above it powers of whole numbers are exact.
+_SLIGHT = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +76,30 @@ class Restarts(Shape):
     def begin(self, k: int) -> float:
         """When period `k` begins, 0 for the first."""
         growth = self.mult - 1.0
-        return self.period * (expm1(k * log1p(growth)) / growth if growth else k)
+        if growth < _SLIGHT:
+            return self.period * (expm1(k * log1p(growth)) / growth if growth else k)
+        return self.period * (scaled(1.0, self.mult, k) - 1.0) / growth
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
         if self.duration is not None and t + SLACK >= self.duration:
             return self.before(None, base)
         t = max(t, 0.0)
-        return self._within(t, floor(self._periods(t + SLACK)), base)
+        k = floor(self._periods(t + SLACK))
+        # the logarithm may miss a restart by a last digit
+        k += self.begin(k + 1) <= t + SLACK
+        k -= self.begin(k) > t + SLACK
+        return self._within(t, k, base)
 
     def before(self, t: float | None, base: float) -> float:
         """The value just before `t`: at a restart the one to which the period before falls."""
         at = self.duration if t is None or (self.duration is not None and t > self.duration) else t
         if at is None or at <= 0.0:
             return self.origin.at(base)
-        return self._within(at, max(0, ceil(self._periods(max(0.0, at - SLACK))) - 1), base)
+        k = ceil(self._periods(max(0.0, at - SLACK))) - 1
+        k += self.begin(k + 1) < at - SLACK
+        k -= k > 0 and self.begin(k) >= at - SLACK
+        return self._within(at, max(0, k), base)
 
     def _periods(self, s: float) -> float:
         """How many periods have passed, and the part of this one that is no measure of its time."""
@@ -242,4 +254,5 @@ class OneCycle(Shape):
 
 def _first(times: list[float], duration: float | None) -> list[float]:
     """`times` up to the end, and the end."""
-    return times if duration is None else [*(at for at in times if at < duration), duration]
+    ends = [] if duration is None else [duration]
+    return [*(at for at in times if at < min([inf, *ends])), *ends]

@@ -70,6 +70,9 @@ class Horizon:
         said = [f"{value:,} {unit}" for value, unit in ((self.steps, "updates"), (self.epochs, "epochs")) if value]
         if not said and self.steps_per_epoch:
             said = [f"{self.steps_per_epoch:,} updates an epoch"]
+        if not said:
+            seen = ((getattr(self, name), name.partition("_")[0]) for name in _SEEN)
+            said = [f"{value:,} {unit} an update" for value, unit in seen if value]
         return " = ".join(said) or "unknown"
 
 

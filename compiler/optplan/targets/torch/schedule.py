@@ -6,6 +6,7 @@ order or number of calls: it accumulates nothing.  One evaluation of a curve of 
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from optplan.resolve.plan import Group
 
 
-class _Slot(NamedTuple):
-    """A number that a curve drives: group's place, key, place in a list (None for a number), own value."""
+class _Row(NamedTuple):
+    """What a curve drives of one key: its place in a list (None for a number), groups by place, their own values."""
 
-    group: int
     key: str
     place: int | None
-    own: float
+    groups: tuple[int, ...]
+    owns: tuple[float, ...]
 
 
 class PlanScheduler(LRScheduler):
@@ -46,30 +47,34 @@ class PlanScheduler(LRScheduler):
         self.optimizer = optimizer
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._step_count = 1
-        slots: dict[Curve, list[_Slot]] = {}
+        driven: dict[Curve, dict[str, list[int]]] = {}
         for number, group in enumerate(groups):
             for key, curve in group.curves:
-                name, _, rest = key.partition("[")
-                place = int(rest.rstrip("]")) if rest else None
-                slots.setdefault(curve, []).append(_Slot(number, name, place, group.own(key)))
-        self._slots = {curve: tuple(each) for curve, each in slots.items()}
-        self._watches = {curve: Watch.of(curve.waits[1]) for curve in slots if curve.waits is not None}
+                driven.setdefault(curve, {}).setdefault(key, []).append(number)
+        self._rows = {
+            curve: tuple(_row(key, numbers, groups) for key, numbers in keys.items()) for curve, keys in driven.items()
+        }
+        self._watches = {curve: Watch.of(curve.waits[1]) for curve in driven if curve.waits is not None}
         self._sort()
+        # For `get_last_lr`: the rates as last put, or the factor and own values from which they follow
+        self._rates: list[float | torch.Tensor] | None = None
+        self._common: tuple[float, tuple[float, ...]] | None = None
         self.last_epoch = 0
         self._apply()
 
     def _sort(self) -> None:
         """Which curves one evaluation serves, and which need one for each own value; reduced as they are by now."""
         now = [
-            (reduced(curve, self._watches[curve].reductions) if curve in self._watches else curve, slots)
-            for curve, slots in self._slots.items()
+            (reduced(curve, self._watches[curve].reductions) if curve in self._watches else curve, rows)
+            for curve, rows in self._rows.items()
         ]
-        self._shared = [(curve, slots) for curve, slots in now if curve.relative]
-        self._single = [(curve, slots) for curve, slots in now if not curve.relative]
+        self._shared = [(curve, rows) for curve, rows in now if curve.relative]
+        self._single = [(curve, rows) for curve, rows in now if not curve.relative]
 
     def step(self, epoch: int | None = None, **metrics: float) -> None:
         """Advance to the next update, or to update `epoch`; `metrics` are reported first, as by `report`."""
-        self._report(metrics)
+        if metrics:
+            self._report(metrics)
         self._step_count += 1
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._apply()
@@ -97,18 +102,35 @@ class PlanScheduler(LRScheduler):
         """Put the values of update `last_epoch` into the groups."""
         t = self.last_epoch
         groups = self.optimizer.param_groups
-        for curve, slots in self._shared:
+        self._common = None
+        for curve, rows in self._shared:
             factor = curve.factor(t)
-            for number, key, place, own in slots:
-                group = groups[number]
-                if place is None and type(group[key]) is float:
+            for row in rows:
+                driven, key = self._driven(row), row.key
+                if row.place is not None or not _floats(driven, key):
+                    for group, own in zip(driven, row.owns, strict=True):
+                        _put(group, key, row.place, own * factor)
+                    continue
+                for group, own in zip(driven, row.owns, strict=True):
                     group[key] = own * factor
-                else:
-                    _put(group, key, place, own * factor)
-        for curve, slots in self._single:
-            for number, key, place, own in slots:
-                _put(groups[number], key, place, curve.value(t, own))
-        self._last_lr = [_number(group["lr"]) for group in groups]
+                if driven is groups and key == "lr":
+                    self._common = (factor, row.owns)
+        for curve, rows in self._single:
+            for row in rows:
+                for group, own in zip(self._driven(row), row.owns, strict=True):
+                    _put(group, row.key, row.place, curve.value(t, own))
+        self._rates = None if self._common else self.get_lr()
+
+    def _driven(self, row: _Row) -> list[dict[str, Any]]:
+        groups = self.optimizer.param_groups
+        return groups if len(row.groups) == len(groups) else [groups[number] for number in row.groups]
+
+    @property
+    def _last_lr(self) -> list[float | torch.Tensor]:  # type: ignore[override]  # torch has an attribute, not always read
+        if self._rates is None and self._common is not None:
+            factor, owns = self._common
+            self._rates = [own * factor for own in owns]
+        return self._rates or []
 
     def get_lr(self) -> list[float | torch.Tensor]:
         """The learning rate of each group as it stands."""
@@ -131,8 +153,24 @@ class PlanScheduler(LRScheduler):
         self._apply()
 
     def __repr__(self) -> str:
-        curves = len(self._slots)
+        curves = len(self._rows)
         return f"{type(self).__name__}(update {self.last_epoch}, {curves} curves)"
+
+
+def _row(key: str, numbers: Sequence[int], groups: Sequence[Group]) -> _Row:
+    name, _, rest = key.partition("[")
+    place = int(rest.rstrip("]")) if rest else None
+    return _Row(name, place, tuple(numbers), tuple(groups[number].own(key) for number in numbers))
+
+
+def _floats(groups: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Whether all of them hold a float there: what anyone may have put a tensor into stays that tensor."""
+    if type(groups[0][key]) is not float:
+        return False
+    try:
+        return type(sum(map(itemgetter(key), groups))) is float  # with a tensor among them it is one: fastest by far
+    except RuntimeError:  # tensors of several devices have no sum
+        return False
 
 
 def _put(group: dict[str, Any], key: str, place: int | None, value: float) -> None:
