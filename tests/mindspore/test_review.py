@@ -72,13 +72,13 @@ SINGLE = "MindSpore's optimizers compute in float32: make it `float32`"
 @pytest.mark.one_mode
 @pytest.mark.parametrize(
     ("dtype", "why", "cure"),
-    {
+    [
         ("int32", ": it is of type int32", LEAVE),
         ("bool_", ": it is of type bool", LEAVE),
         ("complex64", ": it is of type complex64", LEAVE),
         ("float64", ": it is of type float64", SINGLE),
         ("bfloat16", " on CPU: it is of type bfloat16", SINGLE),
-    },
+    ],
 )
 def test_types_that_no_optimizer_takes(dtype: str, why: str, cure: str) -> None:
     """MindSpore has the gradient of a `Parameter` on, whatever its type."""
