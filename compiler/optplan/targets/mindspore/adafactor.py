@@ -23,7 +23,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, jit, ops
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Tensors, Update, put
+from optplan.targets.mindspore.update import Tensors, Update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,17 +72,17 @@ def _adafactor_update(
                 before = -3
         row_mean = rest * row + weight * ops.mean(squares, -1, True)
         col_mean = rest * col + weight * ops.mean(squares, before, True)
-        put(row, row_mean)
-        put(col, col_mean)
+        ops.assign(row, row_mean)
+        ops.assign(col, col_mean)
         # PyTorch multiplies before it divides; the product of two small means may be too small for float32.
         variance = row_mean / ops.maximum(eps1, ops.mean(row_mean, before, True)) * col_mean
     else:
         variance = rest * row + weight * squares
-        put(row, variance)
+        ops.assign(row, variance)
     update = gradient * ops.rsqrt(ops.maximum(eps1_squared, variance))
     alpha = ops.maximum(_rms(parameter), eps2) * ops.minimum(rate, limit)
     step = alpha / ops.maximum(_rms(update) / d, 1.0)
-    put(parameter, parameter * (1.0 - rate * (decay * unscaled)) - step * update)
+    ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)) - step * update)
     return True
 
 

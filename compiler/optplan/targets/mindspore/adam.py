@@ -25,7 +25,7 @@ from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import Table, cell
-from optplan.targets.mindspore.update import Tensors, Update, put, remainder
+from optplan.targets.mindspore.update import Tensors, Update, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,8 +100,8 @@ def _adamw_update(
 def _averages(beta1: Tensor, beta2: Tensor, m: Tensor, v: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     mean = beta1 * m + (1.0 - beta1) * gradient
     square = beta2 * v + (1.0 - beta2) * ops.square(gradient)
-    put(m, mean)
-    put(v, square)
+    ops.assign(m, mean)
+    ops.assign(v, square)
     return mean, square
 
 
@@ -117,7 +117,7 @@ def _adam_by_steps(
     gradient: Tensor,
 ) -> bool:
     mean, square = _averages(beta1, beta2, m, v, gradient)
-    put(parameter, parameter - rate * (mean / (ops.sqrt(square) + eps)))
+    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(square) + eps)))
     return True
 
 
@@ -135,8 +135,8 @@ def _amsgrad_by_steps(
 ) -> bool:
     mean, square = _averages(beta1, beta2, m, v, gradient)
     most = ops.maximum(largest, square)
-    put(largest, most)
-    put(parameter, parameter - rate * (mean / (ops.sqrt(most) + eps)))
+    ops.assign(largest, most)
+    ops.assign(parameter, parameter - rate * (mean / (ops.sqrt(most) + eps)))
     return True
 
 

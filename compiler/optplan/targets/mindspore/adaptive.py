@@ -29,7 +29,7 @@ from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.adam import log_beta
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Tensors, Update, put, remainder
+from optplan.targets.mindspore.update import Tensors, Update, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,9 +64,9 @@ def _adamax_update(
 ) -> bool:
     average_now = toward(average, gradient, gain)
     largest_now = ops.maximum(largest * keep, ops.abs(gradient) + eps)
-    put(average, average_now)
-    put(largest, largest_now)
-    put(parameter, parameter - rate * (average_now / largest_now))
+    ops.assign(average, average_now)
+    ops.assign(largest, largest_now)
+    ops.assign(parameter, parameter - rate * (average_now / largest_now))
     return True
 
 
@@ -88,10 +88,10 @@ def _nadam_update(
 ) -> bool:
     average_now = toward(average, gradient, gain)
     squares_now = keep_square * squares + gain_square * ops.square(gradient)
-    put(average, average_now)
-    put(squares, squares_now)
+    ops.assign(average, average_now)
+    ops.assign(squares, squares_now)
     direction = (own * gradient + ahead * average_now) / (ops.sqrt(squares_now) + eps)
-    put(parameter, parameter - rate * direction)
+    ops.assign(parameter, parameter - rate * direction)
     return True
 
 
@@ -227,7 +227,7 @@ class NAdam(Update):
         missing = 0.5 * beta1 * ops.exp(t * fading)
         mu_next = beta1 - 0.5 * beta1 * ops.exp((t + 1.0) * fading)
         product = self.mu_product * (beta1 - missing)
-        put(self.mu_product, product)
+        ops.assign(self.mu_product, product)
         own = root * (gain1 + missing) / (1.0 - product)
         ahead = root * mu_next / (1.0 - product * mu_next)
         numbers = (gain1, beta2, gain2, eps * root, own, ahead)

@@ -86,6 +86,11 @@ def _carried_out(plan: Plan, types: dict[str, str]) -> list[tuple[Group, Lowerin
                 message = f"`{name}` cannot be trained{where}: it is of type {types[name]}"
                 collector.add(refusal(plan, message, group.origin, _cure(types[name])))
                 break
+        halves = [name for name in group.parameters if types[name] == "float16"]
+        if halves and by.class_name.startswith("optplan."):
+            message = f"`{halves[0]}` cannot be trained by `{group.optimizer}` on mindspore: it is of type float16"
+            cure = "keep weights in `float32`, as mixed precision does, or use an optimizer of MindSpore's own"
+            collector.add(refusal(plan, message, group.origin, cure))
         found.append((group, by))
     collector.check()
     return found

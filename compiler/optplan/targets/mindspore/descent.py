@@ -25,7 +25,7 @@ from mindspore.ops import functional as F  # noqa: N812 - its usual name
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import Table, cell
-from optplan.targets.mindspore.update import Tensors, Update, put
+from optplan.targets.mindspore.update import Tensors, Update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,8 +70,8 @@ def _damp_gradient(share: Tensor, gradient: Tensor) -> Tensor:
 def _asgd_update(lambd: Tensor, mu: Tensor, eta: Tensor, parameter: Tensor, mean: Tensor, gradient: Tensor) -> bool:
     # As torch rounds it: the factor is one float32, the same for all elements, and its error adds up over updates.
     moved = parameter * (1.0 - lambd * eta) - eta * gradient
-    put(mean, ops.where(mu == 1.0, moved, mean + (moved - mean) * mu))
-    put(parameter, moved)
+    ops.assign(mean, ops.where(mu == 1.0, moved, mean + (moved - mean) * mu))
+    ops.assign(parameter, moved)
     return True
 
 
@@ -82,7 +82,7 @@ def _eta_now(first: Tensor, rate: Tensor, eta: Tensor) -> Tensor:
 
 @_next_eta.register(*["Tensor"] * 5)
 def _eta_after(lambd: Tensor, alpha: Tensor, t: Tensor, rate: Tensor, eta: Tensor) -> bool:
-    put(eta, rate * ops.exp(-alpha * ops.log1p(lambd * rate * t)))
+    ops.assign(eta, rate * ops.exp(-alpha * ops.log1p(lambd * rate * t)))
     return True
 
 
@@ -105,9 +105,9 @@ def _rprop_update(
     # In this order: where the least is above the most, the most counts.
     size = ops.minimum(ops.maximum(ops.where(first, rate, step) * factor, least), most)
     kept = ops.where(turned, ops.zeros_like(gradient), gradient)
-    put(step, size)
-    put(previous, kept)
-    put(parameter, parameter - ops.sign(kept) * size)
+    ops.assign(step, size)
+    ops.assign(previous, kept)
+    ops.assign(parameter, parameter - ops.sign(kept) * size)
     return True
 
 
@@ -214,7 +214,7 @@ class ASGD(Update):
             self.map_(F.partial(_next_eta, lambd, alpha, t), lr, self.eta)
         else:
             _next_eta(lambd, alpha, t, lr, self.eta)
-        put(self.mu, 1.0 / ops.maximum(t - t0, 1.0))
+        ops.assign(self.mu, 1.0 / ops.maximum(t - t0, 1.0))
         return done
 
 

@@ -28,7 +28,7 @@ from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.table import cell
-from optplan.targets.mindspore.update import Tensors, Update, picked, put
+from optplan.targets.mindspore.update import Tensors, Update, picked
 
 if TYPE_CHECKING:
     from optplan.targets.mindspore.table import Number
@@ -68,14 +68,14 @@ def _turned(update: Tensor) -> Tensor:
 @_average.register(*["Tensor"] * 4)
 def _average_of(momentum: Tensor, rest: Tensor, average: Tensor, gradient: Tensor) -> Tensor:
     update = momentum * average + rest * gradient
-    put(average, update)
+    ops.assign(average, update)
     return _turned(update)
 
 
 @_ahead.register(*["Tensor"] * 4)
 def _ahead_of(momentum: Tensor, rest: Tensor, average: Tensor, gradient: Tensor) -> Tensor:
     update = momentum * average + rest * gradient
-    put(average, update)
+    ops.assign(average, update)
     return _turned(rest * gradient + momentum * update)
 
 
@@ -105,7 +105,7 @@ def _move_matrix(
     direction = _gather(batch, place, 0)
     if parameter.shape[0] > parameter.shape[1]:
         direction = ops.transpose(direction, (1, 0))
-    put(parameter, parameter * (1.0 - rate * (decay * unscaled)) - (rate * ratio) * direction)
+    ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)) - (rate * ratio) * direction)
     return True
 
 

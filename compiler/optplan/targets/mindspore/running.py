@@ -25,7 +25,7 @@ from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.targets.mindspore.adaptive import rest, toward
 from optplan.targets.mindspore.table import Table, cell
-from optplan.targets.mindspore.update import Tensors, Update, put
+from optplan.targets.mindspore.update import Tensors, Update
 
 if TYPE_CHECKING:
     from mindspore import Tensor
@@ -43,8 +43,8 @@ _move = MultitypeFuncGraph("move")
 @_adagrad.register(*["Tensor"] * 5)
 def _adagrad_update(eps: Tensor, rate: Tensor, parameter: Tensor, total: Tensor, gradient: Tensor) -> bool:
     total_now = total + ops.square(gradient)
-    put(total, total_now)
-    put(parameter, parameter - rate * (gradient / (ops.sqrt(total_now) + eps)))
+    ops.assign(total, total_now)
+    ops.assign(parameter, parameter - rate * (gradient / (ops.sqrt(total_now) + eps)))
     return True
 
 
@@ -62,9 +62,9 @@ def _adadelta_update(
 ) -> bool:
     squares_now = keep * squares + gain * ops.square(gradient)
     delta = ops.sqrt(steps + eps) / ops.sqrt(squares_now + eps) * gradient
-    put(squares, squares_now)
-    put(steps, keep * steps + gain * ops.square(delta))
-    put(parameter, parameter - rate * delta)
+    ops.assign(squares, squares_now)
+    ops.assign(steps, keep * steps + gain * ops.square(delta))
+    ops.assign(parameter, parameter - rate * delta)
     return True
 
 
@@ -72,7 +72,7 @@ def _adadelta_update(
 @_step.register(*["Tensor"] * 5)
 def _step_of(keep: Tensor, gain: Tensor, eps: Tensor, squares: Tensor, gradient: Tensor) -> Tensor:
     squares_now = keep * squares + gain * ops.square(gradient)
-    put(squares, squares_now)
+    ops.assign(squares, squares_now)
     return gradient / (ops.sqrt(squares_now) + eps)
 
 
@@ -80,15 +80,15 @@ def _step_of(keep: Tensor, gain: Tensor, eps: Tensor, squares: Tensor, gradient:
 def _centered_step(keep: Tensor, gain: Tensor, eps: Tensor, squares: Tensor, mean: Tensor, gradient: Tensor) -> Tensor:
     squares_now = keep * squares + gain * ops.square(gradient)
     mean_now = toward(mean, gradient, gain)
-    put(squares, squares_now)
-    put(mean, mean_now)
+    ops.assign(squares, squares_now)
+    ops.assign(mean, mean_now)
     return gradient / (ops.sqrt(squares_now - ops.square(mean_now)) + eps)
 
 
 @_push.register(*["Tensor"] * 3)
 def _push_on(momentum: Tensor, buffer: Tensor, step: Tensor) -> Tensor:
     step = momentum * buffer + step
-    put(buffer, step)
+    ops.assign(buffer, step)
     return step
 
 
@@ -96,13 +96,13 @@ def _push_on(momentum: Tensor, buffer: Tensor, step: Tensor) -> Tensor:
 def _push_where_momentum(momentum: Tensor, buffer: Tensor, step: Tensor) -> Tensor:
     step = momentum * buffer + step
     # An update without momentum leaves torch's buffer as it was.
-    put(buffer, ops.select(momentum > 0.0, step, buffer))
+    ops.assign(buffer, ops.select(momentum > 0.0, step, buffer))
     return step
 
 
 @_move.register(*["Tensor"] * 3)
 def _move_by(rate: Tensor, parameter: Tensor, step: Tensor) -> bool:
-    put(parameter, parameter - rate * step)
+    ops.assign(parameter, parameter - rate * step)
     return True
 
 

@@ -36,17 +36,12 @@ def _times_tensor(factor: Tensor, value: Tensor) -> Tensor:
     return factor * value
 
 
-def put(target: Tensor, value: Tensor) -> None:
-    """Write `value`, computed in float32 where a rate is, into a parameter or state of whatever type."""
-    ops.assign(target, ops.cast(value, target.dtype))
-
-
 _shrink = MultitypeFuncGraph("shrink")
 
 
 @_shrink.register(*["Tensor"] * 4)
 def _shrink_update(unscaled: Tensor, rate: Tensor, decay: Tensor, parameter: Tensor) -> bool:
-    put(parameter, parameter * (1.0 - rate * (decay * unscaled)))
+    ops.assign(parameter, parameter * (1.0 - rate * (decay * unscaled)))
     return True
 
 
