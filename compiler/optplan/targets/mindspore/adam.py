@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mindspore import Parameter, Tensor, jit, nn, ops
+from mindspore import Tensor, jit, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops.composite import MultitypeFuncGraph
 
@@ -147,11 +147,6 @@ def log_beta(beta: NDArray[np.float64]) -> NDArray[np.float64]:
     return logs
 
 
-def _unfit(parameter: Parameter) -> bool:
-    """Whether AMSGrad's kernel refuses the parameter."""
-    return bool(parameter.ndim == 0 or parameter.dtype != mstype.float32)
-
-
 class Adam(nn.Adam, Update):
     """`torch.optim.Adam`: arguments as there, `learning_rate` for lr; each number may be a `Table`.
 
@@ -179,10 +174,9 @@ class Adam(nn.Adam, Update):
         self.log_beta1_at, self.log_beta2_at = cell(betas[0], log_beta), cell(betas[1], log_beta)
         self.none = Tensor(0.0, mstype.float32)
         low = any(np.min(beta.values if isinstance(beta, Table) else beta) < _LOW for beta in betas)
-        self.by_steps = low or (amsgrad and any(_unfit(parameter) for parameter in self.parameters))
+        self.by_steps = low or (amsgrad and any(parameter.ndim == 0 for parameter in self.parameters))
         # AdamW in one kernel, decay included.
-        single = all(parameter.dtype == mstype.float32 for parameter in self.parameters)
-        self.fused = self.decoupled and self.exec_weight_decay and single and not (self.by_steps or amsgrad)
+        self.fused = self.decoupled and self.exec_weight_decay and not (self.by_steps or amsgrad)
 
     @jit
     def construct(self, gradients: Tensors) -> Any:
