@@ -89,7 +89,7 @@ def compare(before: Plan, after: Plan) -> Differences:
             key = tuple((change.key, repr(change.before), repr(change.after), change.parting) for change in changes)
             found.setdefault(key, ([], changes))[0].append(name)
     whole = [
-        Change(key, getattr(before, key), getattr(after, key))
+        Change(key, _whole(before, key), _whole(after, key))
         for key in ("clip", "loss_scale", "accumulate")
         if getattr(before, key) != getattr(after, key)
     ]
@@ -99,6 +99,11 @@ def compare(before: Plan, after: Plan) -> Differences:
         tuple(name for name in shapes if name not in others),
         tuple(name for name in others if name not in shapes),
     )
+
+
+def _whole(plan: Plan, key: str) -> str | int:
+    value = getattr(plan, key)
+    return value if isinstance(value, int) else "none" if value is None else str(value)
 
 
 def difference_text(found: Differences, before: Plan, after: Plan, *, colour: bool = False) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optplan.diagnostics import Diagnostic
     from optplan.resolve.curve import Curve
     from optplan.resolve.network import Shape
+    from optplan.resolve.training import Clip, LossScale
 
 FORMAT = "optplan.plan/1"
 # how many names a group shows of its parameters
@@ -174,6 +175,8 @@ class Plan:
     tied parameter's further names to its canonical one, `natives` the names that the framework itself has for
     parameters which are known by a translation; all of them find the parameter.  `frozen` are the names taken out by a
     rule, `thawed` those that the network has frozen and a rule takes in.
+
+    `clip` and `loss_scale` are None where the file says `none`; `accumulate` counts the batches of one update.
     """
 
     target: str | None
@@ -188,8 +191,8 @@ class Plan:
     origins: tuple[Origin, ...] = field(default=(), repr=False)
     horizon: Horizon = field(default_factory=Horizon)
     diagnostics: tuple[Diagnostic, ...] = field(default=(), repr=False)
-    clip: None = None
-    loss_scale: None = None
+    clip: Clip | None = None
+    loss_scale: LossScale | None = None
     accumulate: int = 1
     natives: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -278,7 +281,7 @@ class Plan:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what the plan does: groups, values, curves, order; not of files, history or names of groups."""
-        from optplan.resolve.record import group_data  # noqa: PLC0415 - it is made of what stands here
+        from optplan.resolve.record import group_data, training_data  # noqa: PLC0415 - it is made of what stands here
 
         does = {
             "groups": [
@@ -287,8 +290,8 @@ class Plan:
             ],
             "frozen": sorted(self.frozen),
             "thawed": sorted(self.thawed),
-            "clip": self.clip,
-            "loss_scale": self.loss_scale,
+            "clip": training_data(self.clip),
+            "loss_scale": training_data(self.loss_scale),
             "accumulate": self.accumulate,
         }
         text = json.dumps(does, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -15,6 +15,7 @@ from optplan.diagnostics import Diagnostic
 from optplan.resolve.curve_record import from_data
 from optplan.resolve.horizon import Horizon
 from optplan.resolve.plan import Case, Group, Origin, Plan, Touch
+from optplan.resolve.training import Clip, LossScale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,8 +36,8 @@ def plan_data(plan: Plan, version: str) -> dict[str, Any]:
         "frozen": list(plan.frozen),
         "thawed": list(plan.thawed),
         "horizon": plan.horizon.to_data(),
-        "clip": plan.clip,
-        "loss_scale": plan.loss_scale,
+        "clip": _placed(plan.clip),
+        "loss_scale": _placed(plan.loss_scale),
         "accumulate": plan.accumulate,
         "diagnostics": [{part.name: getattr(item, part.name) for part in fields(item)} for item in plan.diagnostics],
         "rules": [origin._asdict() for origin in plan.origins],
@@ -68,10 +69,22 @@ def group_data(group: Group) -> dict[str, Any]:
     }
 
 
+def training_data(part: Clip | LossScale | None) -> dict[str, Any] | None:
+    """What a clip or a loss scale does, as JSON data; not where it stands."""
+    if part is None:
+        return None
+    return {each.name: getattr(part, each.name) for each in fields(part) if each.name != "origin"}
+
+
+def _placed(part: Clip | LossScale | None) -> dict[str, Any] | None:
+    data = training_data(part)
+    if data is not None and part is not None:
+        data["origin"] = part.origin._asdict() if part.origin is not None else None
+    return data
+
+
 def read_plan(kind: type[P], data: dict[str, Any]) -> P:
     """The plan that `plan_data` wrote."""
-    if data["clip"] is not None or data["loss_scale"] is not None:
-        raise ValueError("it is of a later release")
     columns = data["parameters"]
     plan = kind(
         _maybe_text(data["target"]),
@@ -86,9 +99,9 @@ def read_plan(kind: type[P], data: dict[str, Any]) -> P:
         _each(_origin, data["rules"]),
         _horizon(data["horizon"]),
         _each(_diagnostic, data["diagnostics"]),
-        None,
-        None,
-        _count(data["accumulate"]),
+        _maybe(_clip, data["clip"]),
+        _maybe(_loss_scale, data["loss_scale"]),
+        _at_least_one(data["accumulate"]),
         {_text(native): _text(name) for native, name in columns.get("natives", {}).items()},
     )
     _check_columns(plan)
@@ -166,6 +179,28 @@ def _diagnostic(data: dict[str, Any]) -> Diagnostic:
     return found
 
 
+def _clip(data: dict[str, Any]) -> Clip:
+    clip = Clip(data["kind"], float(_number(data["limit"])), _maybe(_origin, data["origin"]))
+    if clip.kind not in ("norm", "value") or not clip.limit > 0:
+        raise ValueError(f"{data!r:.60} is no clip")
+    return clip
+
+
+def _loss_scale(data: dict[str, Any]) -> LossScale:
+    scale = LossScale(
+        data["kind"],
+        float(_number(data["init"])),
+        _truth(data["drop_overflow"]),
+        float(_number(data["growth"])),
+        float(_number(data["backoff"])),
+        _at_least_one(data["every"]),
+        _maybe(_origin, data["origin"]),
+    )
+    if scale.kind not in ("fixed", "dynamic") or not (scale.init > 0 and scale.growth > 1 and 0 < scale.backoff < 1):
+        raise ValueError(f"{data!r:.60} is no loss scale")
+    return scale
+
+
 def _horizon(data: dict[str, Any]) -> Horizon:
     for value in data.values():
         if value is not None and not _number(value) > 0:
@@ -187,6 +222,10 @@ def _each(read: Callable[[Any], T], data: Any) -> tuple[T, ...]:
     if not isinstance(data, list):
         raise TypeError(f"{data!r:.40} is no list")
     return tuple([read(item) for item in data])
+
+
+def _maybe(read: Callable[[Any], T], data: Any) -> T | None:
+    return None if data is None else read(data)
 
 
 def _shape(data: Any) -> tuple[int, ...]:
@@ -213,6 +252,18 @@ def _count(value: Any) -> int:
     if _whole(value) < 0:
         raise ValueError(f"{value!r:.40} is below 0")
     return int(value)
+
+
+def _at_least_one(value: Any) -> int:
+    if _count(value) < 1:
+        raise ValueError("a count is 0")
+    return int(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r:.40} is neither true nor false")
+    return value
 
 
 def _number(value: Any) -> int | float:
