@@ -68,6 +68,7 @@ tables: .venv/test.stamp
 bench: .venv/test.stamp
 	.venv/bin/python tests/benchmarks/run.py
 	.venv/bin/python tests/benchmarks/schedules.py
+	.venv/bin/python tests/benchmarks/steps.py
 	GLOG_v=3 .venv/bin/python tests/benchmarks/mindspore_updates.py pynative
 	GLOG_v=3 .venv/bin/python tests/benchmarks/mindspore_updates.py graph
 
@@ -93,6 +94,7 @@ clean:
 
 # mindcv without what it asks for: numpy, PyYAML and tqdm are there by then
 .venv/test.stamp: .venv/twins.stamp
-	$(PIP) transformers safetensors tqdm hypothesis pytest pytest-xdist ruff mypy types-PyYAML types-jsonschema build
+	$(PIP) transformers safetensors accelerate lightning hydra-core tqdm
+	$(PIP) hypothesis pytest pytest-xdist ruff mypy types-PyYAML types-jsonschema build
 	$(PIP) --no-deps mindcv
 	@touch $@

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optplan.registry.definition import Native, OwnOptimizer, OwnPolicy
     from optplan.registry.registration import register
     from optplan.resolve.network import Network
+    from optplan.step import StepResult
 else:
     # Each name is imported when it is first asked for: what checks a file makes no plan, and what makes one from JSON
     # reads no file.
@@ -31,6 +32,7 @@ else:
         "OwnOptimizer": "registry.definition",
         "OwnPolicy": "registry.definition",
         "Plan": "binding",
+        "StepResult": "step",
         "compile": "api",
         "load": "api",
         "loads": "api",
@@ -66,6 +68,7 @@ __all__ = [
     "OwnOptimizer",
     "OwnPolicy",
     "Plan",
+    "StepResult",
     "compile",
     "load",
     "loads",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from optplan.binding import Plan
     from optplan.compiled import Compiled
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.network import Network
     from optplan.source import Source
 
@@ -110,6 +111,7 @@ def _read(
     from optplan.frontend.build import build  # noqa: PLC0415 - as above
     from optplan.frontend.compose import compose  # noqa: PLC0415 - as above
     from optplan.frontend.mentions import unknown_names  # noqa: PLC0415 - as above
+    from optplan.frontend.unused import report_unused  # noqa: PLC0415 - as above
     from optplan.resolve.static import check_static  # noqa: PLC0415 - as above
 
     composed = compose(root, overrides, collector)
@@ -124,6 +126,8 @@ def _read(
     config = build(composed, catalog(), collector)
     if config is not None:
         check_static(_under(config, let or {}, horizon or {}, collector), catalog(), collector)
+        if not collector.failed:
+            report_unused(composed, config, collector)
     return config
 
 
@@ -204,6 +208,7 @@ def planned(
     from optplan.targets.choose import check as check_target  # noqa: PLC0415 - as above
 
     collector = Collector()
+    unused: list[Diagnostic] = []
     if not isinstance(config, Config):
         # What the caller says is looked at by itself, then the document under it.
         resolve_horizon(Horizon(), collector, **given)
@@ -211,6 +216,8 @@ def planned(
         found = Collector()
         read_config = read(config, found, overrides=overrides, let=let, **given)
         found.check()
+        # all else that is no error a plan finds by itself
+        unused = [each for each in found.diagnostics if each.code == "OP116"]
         if read_config is None:
             raise AssertionError(found.diagnostics)
         config = read_config
@@ -225,7 +232,9 @@ def planned(
     made = make_plan(config, view, catalog(), horizon, numbers, collector, Plan)
     check_target(made, view, catalog(), collector)
     collector.check()
-    return made
+    for each in unused:
+        collector.add(each)
+    return replace(made, diagnostics=collector.diagnostics) if unused else made
 
 
 def compile(  # noqa: A001 - the verb of a compiler

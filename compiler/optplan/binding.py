@@ -21,8 +21,13 @@ class Plan(PlanData):
     def bind(self, model: Any) -> Compiled:
         """The native objects of this plan for `model` as it is now, after checking names and shapes (`Compiled`).
 
-        Rules with `freeze` switch gradients here.  ConfigError (OP502, OP503) where the model is not the one that the
-        plan was made for, or of another framework.
+        Rules with `freeze`, true or false, switch gradients here.  A plan can be bound as often as one likes: each
+        time makes an optimizer, scheduler and scaler of their own, which share the parameters and nothing else; where
+        rules of several plans disagree about a gradient, the one bound last decides.
+
+        ConfigError where the model is not the one that the plan was made for, in names, shapes or in gradients that
+        have been switched since (OP502), where it has shards that the plan cannot be carried out on (OP507, OP508), or
+        where it is no network (OP503).
         """
         if target_of(model) == "torch":
             from optplan.targets.torch.bind import bind  # noqa: PLC0415 - torch is there once there is a torch model

@@ -9,6 +9,8 @@ the stages that meet numbers after it ask `Setting.check`.  In the schema's term
     $defs/optimizers/<name>/x-optplan    targets (a list of classes, best first, or a refusal), requires, scheduled;
                                          canonical, the optimizer nearest to a variant that one target alone has
     $defs/policies/<phase>/x-optplan     supported, arguments
+    properties/<key>/x-optplan           forms, the part of $defs that has what the key can hold, `clips`; number, the
+                                         form that a number alone is
 
 A condition is written there as `["momentum", ">", 0]`, or about elements as `["etas[0]", "<=", "etas[1]"]`, a
 constraint as `{"when": [...], "need": [...]}` of such.
@@ -24,6 +26,7 @@ from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from optplan.form_type import Forms, FormType, read_forms
 from optplan.policy_type import ArgumentType, PolicyType, read_policy_type
 from optplan.requirement import Condition, Constraint, Requirements
 from optplan.setting import Kind, Plain, Setting
@@ -37,6 +40,8 @@ __all__ = [
     "Catalog",
     "Condition",
     "Constraint",
+    "FormType",
+    "Forms",
     "Kind",
     "Lowering",
     "OptimizerType",
@@ -76,7 +81,9 @@ class Lowering:
     that never change.  `options` are the names of the target's options that it takes, `excludes` what these ask of each
     other, `tensors` the settings that the class also takes as tensors; `devices` those that it runs on, () for all.
     `shares` tells whether groups that differ in rate and decay alone can share one object of the class.  `gradients`
-    is the kind that it takes, where the optimizer takes both.
+    is the kind that it takes, where the optimizer takes both.  `loss_scale` says whether a class of MindSpore
+    takes a loss scale out of its gradients itself, by an argument of that name.  `state` says by the names that torch
+    has for the state of a parameter what they are called by a class of MindSpore; None where it has its own state.
     """
 
     target: str
@@ -92,6 +99,8 @@ class Lowering:
     devices: tuple[str, ...] = ()
     shares: bool = True
     gradients: Literal["dense", "sparse"] | None = None
+    loss_scale: bool = True
+    state: Mapping[str, str] | None = None
 
     def argument(self, key: str) -> str | tuple[str, ...] | None:
         """The argument of the class for a setting, a tuple for the elements of one.
@@ -181,6 +190,7 @@ class Catalog:
     optimizers: Mapping[str, OptimizerType]
     options: Mapping[str, Mapping[str, Setting]]
     policies: Mapping[str, PolicyType]
+    forms: Mapping[str, Forms]
     predicates: Mapping[str, str]
     attributes: Mapping[str, str]
     keys: Mapping[str, str]
@@ -250,6 +260,9 @@ def read_catalog(document: Mapping[str, Any], functions: Mapping[str, Callable[.
         keys |= {f"{target}.{name}": option.description for name, option in block.items()}
     for optimizer in optimizers.values():
         keys |= _optimizer_keys(optimizer)
+    forms = read_forms(document, read_setting)
+    for form in forms.values():
+        keys |= form.keys()
     policies = {
         name: read_policy_type(name, entry, (functions or {}).get(name))
         for name, entry in definitions["policies"].items()
@@ -259,6 +272,7 @@ def read_catalog(document: Mapping[str, Any], functions: Mapping[str, Callable[.
         MappingProxyType(optimizers),
         MappingProxyType(options),
         MappingProxyType(policies),
+        forms,
         MappingProxyType({name: entry["description"] for name, entry in definitions["predicates"].items()}),
         MappingProxyType({name: entry["description"] for name, entry in definitions["attributes"].items()}),
         MappingProxyType(keys),
@@ -326,6 +340,7 @@ def _optimizer(name: str, entry: Mapping[str, Any], document: Mapping[str, Any])
         tuple(needs.get("shared", ())),
         tuple(needs.get("from_start", ())),
         _constraints(needs.get("together", ())),
+        needs.get("closure", False),
     )
     return OptimizerType(
         name,
@@ -358,6 +373,8 @@ def _lowering(target: str, entry: dict[str, Any]) -> Lowering:
         tuple(entry.get("devices", ())),
         entry.get("shares", True),
         entry.get("gradients"),
+        entry.get("loss_scale", True),
+        MappingProxyType(entry["state"]) if "state" in entry else None,
     )
 
 

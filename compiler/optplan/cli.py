@@ -313,8 +313,10 @@ def _made(file: str, network: Any, arguments: argparse.Namespace) -> tuple[PlanD
         told = plan.diagnostics
     except ConfigError as fault:
         plan, told = None, fault.diagnostics
-    # what was not to be seen without a network is seen now, if there is a plan
-    seen = (each for each in collector.diagnostics if plan is None or each.code != "OP408")
+    # what was not to be seen without a network is seen now, if there is a plan; if not, a fault may have kept a rule
+    # from what is not used
+    less = "OP116" if plan is None else "OP408"
+    seen = (each for each in collector.diagnostics if each.code != less)
     return plan, tuple(dict.fromkeys((*seen, *told)))
 
 

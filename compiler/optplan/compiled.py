@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from optplan.resolve.plan import Plan
+    from optplan.step import StepResult
 
 __all__ = ["Compiled"]
 
@@ -19,12 +20,15 @@ class Compiled(ABC):
     """A plan's native objects: `optimizer, scheduler = compiled`.
 
     `optimizer` is a `torch.optim.Optimizer` or a `mindspore.nn.Optimizer`; `scheduler` is a `LRScheduler`, or None
-    where nothing is scheduled, and in MindSpore, where schedules are inside the optimizer; `scaler` is None.
+    where nothing is scheduled, and in MindSpore, where schedules are inside the optimizer; `scaler` is a
+    `torch.amp.GradScaler` or a loss scaler of `mindspore.amp`, or None without a loss scale.  `clip_gradients`
+    clips as the plan says: in PyTorch, `clip_gradients()`, what the parameters have; in MindSpore what it is given.
     """
 
     optimizer: Any
     scheduler: Any = None
     scaler: Any = None
+    clip_gradients: Any
 
     def __init__(self, plan: Plan, parameters: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
         # `beside` has what else the network loads, by the framework's own names: statistics, and parameters once more.
@@ -63,6 +67,41 @@ class Compiled(ABC):
     @abstractmethod
     def settings(self) -> dict[str, dict[str, Any]]:
         """Every setting that the next update uses, by group."""
+
+    @abstractmethod
+    def report(self, **metrics: float) -> None:
+        """Tell each `plateau` of the plan the metric that it goes by: `compiled.report(loss=0.31)`.
+
+        Between two updates, as often as the loop has a new one; what it changes, the next update uses.  A report does
+        not count for a `plateau` that has not begun by the next update.  ValueError for a metric that none goes by.
+        """
+
+    def step(
+        self,
+        loss: Any,  # noqa: ARG002 - what PyTorch's takes
+        *,
+        accumulate: int | None = None,  # noqa: ARG002 - as above
+        update: bool | None = None,  # noqa: ARG002 - as above
+        norm: bool = True,  # noqa: ARG002 - as above
+    ) -> StepResult:
+        """One training step from the loss of one batch, in PyTorch; TypeError in MindSpore, which has `train_step`."""
+        raise TypeError("no loss of MindSpore leads back to the network: use `compiled.train_step(network, loss_fn)`")
+
+    def train_step(self, *args: Any, **options: Any) -> Any:  # noqa: ARG002 - what MindSpore's takes
+        """What trains a network with one batch, in MindSpore; TypeError in PyTorch, which has `step`."""
+        raise TypeError("PyTorch needs no step made beforehand: call `compiled.step(loss)` with the loss of each batch")
+
+    def loss_scale_manager(self) -> Any:
+        """The `loss_scale_manager` for MindSpore's `Model`; TypeError in PyTorch, which has `scaler`."""
+        raise TypeError("loss scale managers are for `mindspore.train.Model`: use `compiled.scaler`")
+
+    def adopt(self, optimizer: Any) -> None:  # noqa: ARG002 - what the one of PyTorch takes
+        """Go on with an optimizer that was made from `param_groups`; TypeError for a network of another framework."""
+        raise TypeError("`optimizer_class` and `param_groups` rebuild optimizers of PyTorch only")
+
+    def lightning(self, trainer: Any = None) -> dict[str, Any]:  # noqa: ARG002 - what the one of PyTorch takes
+        """What `configure_optimizers` of a LightningModule returns; TypeError for a network of another framework."""
+        raise TypeError("Lightning trains networks of PyTorch")
 
     def lr_of(self, name: str) -> float:
         """The learning rate that the next update uses for one parameter; KeyError if it is not trained."""

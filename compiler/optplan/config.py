@@ -15,7 +15,7 @@ from optplan.filter import Index, span_field
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from optplan.expression import Policy, Value
+    from optplan.expression import Form, Policy, Value
     from optplan.filter import Filter, Path
     from optplan.source import Span
 
@@ -128,7 +128,10 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One document, composed of all the files that it extends."""
+    """One document, composed of all the files that it extends.
+
+    `clip` and `loss_scale` are None for `none`; a loss scale that is a number alone is `fixed` with it.
+    """
 
     optimizer: Optimizer
     optimizers: Mapping[str, Optimizer] = field(default_factory=dict)
@@ -139,6 +142,9 @@ class Config:
     horizon: Horizon = field(default_factory=Horizon)
     schedule: tuple[Scheduled, ...] = ()
     options: tuple[Option, ...] = ()
+    accumulate: int = 1
+    clip: Form | None = None
+    loss_scale: Form | None = None
     version: int = 1
     sources: tuple[str, ...] = field(default=(), compare=False)
 

@@ -143,6 +143,8 @@ def diagnostic(
     source = span.source
     line, column = source.position(span.start)
     end_line, end_column = source.position(max(span.end, span.start))
+    if line <= len(source.paths):
+        notes = [*notes, f"this is `{source.paths[line - 1]}` of the configuration"]
     return Diagnostic(
         code,
         severity,
@@ -204,6 +206,7 @@ CODES: dict[str, str] = {
     "OP113": "a setting that an optimizer does not have",
     "OP114": "a definition that refers to itself",
     "OP115": "a framework's option that no optimizer here has, or that excludes another",
+    "OP116": "a number, set or optimizer that nothing in the document uses",
     # 2xx: filters and what they select
     "OP201": "a filter that cannot be read",
     "OP202": "an invalid pattern or regular expression",
@@ -223,6 +226,7 @@ CODES: dict[str, str] = {
     "OP304": "an expression that asks for an attribute which the parameter does not have",
     "OP305": "a value that the setting cannot take",
     "OP306": "a ratio where there is nothing to take it of",
+    "OP307": "an unknown clip or loss scale, or argument of one",
     # 4xx: schedules and horizon
     "OP401": "a policy that cannot be read",
     "OP402": "an unknown phase or argument of a phase",
@@ -238,6 +242,9 @@ CODES: dict[str, str] = {
     "OP503": "a target that is not there",
     "OP504": "options of the framework that exclude each other",
     "OP505": "the plan asks for an optimizer or a policy that is not registered here",
+    "OP506": "a host, such as Lightning, that does something else than the plan says",
+    "OP507": "a shard of the network where the whole is needed",
+    "OP508": "gradients that a rule would switch after the model was wrapped",
     # 6xx: files and networks given on the command line
     "OP601": "a file of parameters that cannot be read",
     "OP602": "a network that cannot be made",

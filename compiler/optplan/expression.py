@@ -1,7 +1,8 @@
-"""The nodes of values and policies, whose grammar is in `optplan.grammar`.
+"""The nodes of values, policies and forms, whose grammar is in `optplan.grammar`.
 
     Value   = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binary | Call | Listing | Lines
     Policy  = Phase | Before | Then | Over | Into | Times | PerEpoch
+    Form
 
 Each is frozen and knows its `span`, which takes no part in comparison.  `str()` of a node is its text in the language;
 reading that text again gives an equal node.
@@ -180,7 +181,7 @@ Value = Constant | Number | Ratio | Quantity | Name | Element | Negative | Binar
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a phase; `name` is None for the positional one, its duration."""
+    """One argument of a phase or a form; `name` is None for the positional one, of a phase its duration."""
 
     name: str | None
     value: Value
@@ -278,3 +279,19 @@ class PerEpoch:
 
 
 Policy = Phase | Before | Then | Over | Into | Times | PerEpoch
+
+
+# Clip and loss scale
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`norm(1.0)`, `dynamic(init=65536)`: what `clip` or `loss_scale` holds; `name_span` is the name's place alone."""
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    span: Span | None = span_field()
+    name_span: Span | None = span_field()
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.arguments))})"

@@ -73,7 +73,8 @@ class Requirements:
     `sparse`, what settings and options must satisfy for the sparse ones.  `one_group`: all its parameters are one
     group; `alone`: no other optimizer stands beside it.  `shared`: settings whose value all groups have in common.
     `from_start`: settings that may rise above 0 later only if they are above 0 at the first update, which makes their
-    state.  `together`: what settings ask of each other.
+    state.  `together`: what settings ask of each other.  `closure`: an update evaluates the loss itself, several
+    times.
     """
 
     parameters: tuple[Condition, ...] = ()
@@ -84,3 +85,4 @@ class Requirements:
     shared: tuple[str, ...] = ()
     from_start: tuple[str, ...] = ()
     together: tuple[Constraint, ...] = ()
+    closure: bool = False

@@ -15,10 +15,15 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name under which the user knows it (a path as given, or `<string>`)."""
+    """A text and the name under which the user knows it (a path as given, or `<string>`).
+
+    `paths` has a name for what each line sets where the text was made from a configuration that the user knows by such
+    names (`optim.optimizer.lr`), else it is empty.
+    """
 
     name: str
     text: str = field(repr=False)
+    paths: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:

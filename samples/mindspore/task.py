@@ -1,4 +1,4 @@
-"""What the three programs share: handwritten digits, a small network to read them, and how a program is called."""
+"""What the programs share: handwritten digits, a small network to read them, and how a program is called."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILE = Path(__file__).with_name("digits.optim.yaml")
+FIXED_SCALE = FILE.with_name("fixed_scale.optim.yaml")
+WHOLE_STEP = FILE.with_name("whole_step.optim.yaml")
 BATCH = 64
 EPOCHS = 8
 
@@ -34,7 +36,7 @@ class Digits:
 
     @property
     def steps(self) -> int:
-        """How many updates a program makes: one for each whole batch, in each epoch."""
+        """How many batches a program trains with, whole ones, in all epochs: as many updates, one for each."""
         return EPOCHS * (len(self.labels) // BATCH)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -40,8 +40,13 @@ class Run:
     last: Mapping[str, NDArray[np.float64]]
 
 
-def train_torch(case: Case, dtype: torch.dtype = torch.float32, updates: Sequence[Gradients] | None = None) -> Run:
-    """The case in PyTorch, in float32 or float64; `updates` in place of its gradients."""
+def train_torch(
+    case: Case,
+    dtype: torch.dtype = torch.float32,
+    updates: Sequence[Gradients] | None = None,
+    losses: Sequence[float] = (),
+) -> Run:
+    """The case in PyTorch, in float32 or float64; `updates` in place of its gradients, `losses` reported after each."""
     model = Twice(case.network).to(dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -52,12 +57,14 @@ def train_torch(case: Case, dtype: torch.dtype = torch.float32, updates: Sequenc
     compiled = optplan.compile(document, model, steps=UPDATES)
     parameters = dict(model.named_parameters())
     first: dict[str, NDArray[np.float64]] = {}
-    for update in gradients(case.network) if updates is None else updates:
+    for t, update in enumerate(gradients(case.network) if updates is None else updates):
         for name, parameter in parameters.items():
             parameter.grad = _torch_gradient(update[name], parameter)
         compiled.optimizer.step()
         assert compiled.scheduler is not None
         compiled.scheduler.step()
+        if losses:
+            compiled.report(loss=losses[t])
         first = first or {name: each.detach().double().numpy() for name, each in parameters.items()}
     return Run(compiled.plan, first, {name: each.detach().double().numpy() for name, each in parameters.items()})
 
@@ -72,8 +79,11 @@ def _torch_gradient(values: Any, parameter: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def train_mindspore(case: Case) -> tuple[Run, set[str]]:
-    """The case in MindSpore, in the mode that this process is in, and the classes that carried it out."""
+def train_mindspore(case: Case, losses: Sequence[float] = ()) -> tuple[Run, set[str]]:
+    """The case in MindSpore, in the mode that this process is in, and the classes that carried it out.
+
+    `losses` are reported, one after each update.
+    """
     # Only what runs MindSpore imports it: half of the tests here do not
     from mindspore import Tensor  # noqa: PLC0415
 
@@ -90,11 +100,13 @@ def train_mindspore(case: Case) -> tuple[Run, set[str]]:
     order = tuple(names[id(parameter)] for parameter in compiled.parameters)
     first: dict[str, NDArray[np.float64]] = {}
     step = SparseStep(compiled.optimizer) if case.network == "tables" else None
-    for update in _mindspore_gradients(case.network, order):
+    for t, update in enumerate(_mindspore_gradients(case.network, order)):
         if step is None:
             compiled.optimizer(update)
         else:
             step(*update)
+        if losses:
+            compiled.report(loss=losses[t])
         first = first or {name: each.asnumpy().astype(np.float64) for name, each in parameters.items()}
     last = {name: each.asnumpy().astype(np.float64) for name, each in parameters.items()}
     return Run(compiled.plan, first, last), _classes(compiled.optimizer)

@@ -128,15 +128,8 @@ def used(compiled: Any, weights: Sequence[Parameter], begin: float, gradient: Ca
 
 
 def planned(plan: Plan, count: int, key: str = "lr") -> Values:
-    """What the plan says of each weight, for each update; a curve that never ends stops with the run's last update."""
-    ends = []
-    for number in range(count):
-        curve = plan.parameter(f"numbers.{number}.weight").schedule.get(key)
-        ends.append(UPDATES if curve is None or curve.settled is not None else STEPS - 1)
-    return [
-        [plan.value(f"numbers.{number}.weight", key, min(t, end)) for number, end in enumerate(ends)]
-        for t in range(UPDATES)
-    ]
+    """What the plan says of each weight, for each update."""
+    return [[plan.value(f"numbers.{number}.weight", key, t) for number in range(count)] for t in range(UPDATES)]
 
 
 def in_float32(values: Values) -> Values:

@@ -86,6 +86,23 @@ class Tied(nn.Module):
         self.head.weight = self.embed.weight
 
 
+class Patches(nn.Module):
+    """A patch embedding, its norm, two layers of an encoder and a head: 4 + 24 + 2 = 30 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings = nn.ModuleDict({"patch": nn.Conv2d(3, 4, 2), "norm": nn.LayerNorm(4)})
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Block() for _ in range(2))})
+        self.head = nn.Linear(4, 3)
+
+
+@cache
+def patches() -> Network:
+    """`Patches`, all of it trained."""
+    with torch.device("meta"):
+        return optplan.network(Patches())
+
+
 @cache
 def small() -> Network:
     """`Small`, all of it trained."""

@@ -650,7 +650,7 @@ def test_a_missing_file_is_a_diagnostic(tmp_path: Path) -> None:
 class Quacking(OrderedDict[str, object]):
     """A mapping whose values fail when they are asked for."""
 
-    def items(self) -> object:  # type: ignore[override]  # as broken as a mapping can be
+    def __getitem__(self, _key: str) -> object:
         message = "interpolation key `x` not found"
         raise KeyError(message)
 
@@ -691,7 +691,7 @@ def test_a_python_mapping_becomes_a_text() -> None:
         ({"a": b"x", "c": object}, ["`a` is a `bytes`", "`c` is a `type`"]),
         ({None: 1}, ["the mapping has the key `None`"]),
         ({"a": {True: 1}}, ["`a` has the key `True`"]),
-        ({"a": Quacking(b=1)}, ["`a` cannot be read"]),
+        ({"a": Quacking(b=1, c=1)}, ["`a.b` cannot be read", "`a.c` cannot be read"]),
         ({"a": "\ud800"}, ["`a` holds half a character"]),
         ({"a": 1j}, ["`a` is a `complex`"]),
         (object(), ["the mapping is a `object`"]),

@@ -13,6 +13,7 @@ from optplan.expression import (
     Before,
     Binary,
     Call,
+    Element,
     Into,
     Listing,
     Name,
@@ -31,6 +32,7 @@ from optplan.frontend.policies import parse_policy
 from optplan.source import Source, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import EllipsisType
 
 
@@ -134,6 +136,43 @@ FAULTS = [
     ("cosin()", "^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
     ("cosin", "^^^^^", "OP402", "unknown phase `cosin`", "did you mean `cosine`?"),
     ("constant()", "^^^^^^^^", "OP402", "unknown phase `constant`", "write `hold()`"),
+    ("null", "^^^^", "OP402", "unknown phase `null`", "write `hold()`"),
+    (
+        "CosineAnnealingLR(optimizer, T_max=100)",
+        "^^^^^^^^^^^^^^^^^",
+        "OP402",
+        "unknown phase `CosineAnnealingLR`",
+        "write `cosine(T_max, to=eta_min)` with its arguments' own numbers; `optplan help CosineAnnealingLR` says more",
+    ),
+    (
+        "steplr(30)",
+        "^^^^^^",
+        "OP402",
+        "unknown phase `steplr`",
+        "write `step(every=step_size, gamma=gamma)` with its arguments' own numbers; `optplan help StepLR` says more",
+    ),
+    (
+        "warmup(5) -> cosine_decay_lr",
+        "             ^^^^^^^^^^^^^^^",
+        "OP402",
+        "unknown phase `cosine_decay_lr`",
+        ...,
+    ),
+    (
+        "get_constant_schedule_with_warmup(5)",
+        "^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "OP402",
+        "unknown phase `get_constant_schedule_with_warmup`",
+        ...,
+    ),
+    (
+        "torch.optim.lr_scheduler.ExponentialLR(0.9)",
+        "     ^",
+        "OP401",
+        "expected `(` after `torch`, found `.`",
+        "write `decay(gamma=gamma)` with its arguments' own numbers; `optplan help ExponentialLR` says more",
+    ),
+    ("torch.cosine()", "     ^", "OP401", "expected `(` after `torch`, found `.`", "write `torch(...)`"),
     ("0.5x", "^^^^", "OP401", "expected a phase, found `0.5x`", "`hold(at=0.5x)` keeps a value"),
     ("1e-3", "^^^^", "OP401", "expected a phase, found `1e-3`", "`hold(at=1e-3)` keeps a value"),
     ("hold(5) ->", "          ^", "OP401", "expected a phase after `->`", None),
@@ -208,12 +247,28 @@ FAULTS = [
     ("hold([5])", "     ^^^", "OP403", "expected a duration, found a list", None),
     ("hold(5 epocs)", "       ^^^^^", "OP401", "unknown unit `epocs`", "did you mean `epochs` or `epoch`?"),
     (
+        "hold((batch - 1) epochs)",
+        "                 ^^^^^^",
+        "OP401",
+        "expected an operator after `)`, found `epochs`",
+        "a unit follows a number that is written out: write `* 1 epoch`",
+    ),
+    ("hold(batch%)", "          ^", "OP401", "expected an operator after `batch`, found `%`", ...),
+    (
         "hold(5 steps)",
         "       ^^^^^",
         "OP401",
         "unknown unit `steps`",
         "the units are `epochs`, `%`, `tokens` and `samples`; a bare number counts updates",
     ),
+    (
+        "hold(layer)",
+        "     ^^^^^",
+        "OP302",
+        "`layer` is a parameter's own, and has no value here",
+        "put the policy in a rule with `where: all`, whose own `schedule` may use it",
+    ),
+    ("cosine(to=1x / shape[0])", "               ^^^^^^^^", "OP302", ..., ...),
     ("hold(wram)", "     ^^^^", "OP302", "unknown name `wram`", "define it under `let`"),
     ("hold(1e999)", "     ^^^^^", "OP107", "`1e999` is beyond every double", None),
     # values, numbers, words, lists
@@ -249,7 +304,7 @@ FAULTS = [
         "          ^^^",
         "OP401",
         "expected a phase after `*`, found `0.5`",
-        "`hold(at=0.5)` keeps a value",
+        "`hold(at=0.5x)` keeps a value",
     ),
     ("warmup() over cosine()", "^^^^^^", "OP404", "`warmup` has no duration, and `over` needs one", ...),
     ("cosine() into hold(5)", "^^^^^^", "OP404", "`cosine` has no duration, and `into` needs one", ...),
@@ -285,6 +340,14 @@ FAULTS = [
         "nothing can follow `plateau`",
         ...,
     ),
+    (
+        "cosine() -> plateau(metric=x)",
+        "^^^^^^",
+        "OP404",
+        "`cosine` has no duration, and `plateau` behind it takes what is left",
+        "give it one, such as `10%`",
+    ),
+    ("hold(5) -> plateau(metric=x) -> hold()", " " * 32 + "^^^^^^", "OP404", "nothing can follow `plateau`", ...),
     ("plateau(metric=x) per epoch", "^^^^^^^", "OP404", "`plateau` cannot be joined by `per epoch`", ...),
     ("hold(5) over plateau(metric=x)", "             ^^^^^^^", "OP404", "`plateau` cannot be joined by `over`", ...),
     ("hold(5) into plateau(metric=x)", "             ^^^^^^^", "OP404", "`plateau` cannot be joined by `into`", ...),
@@ -292,16 +355,41 @@ FAULTS = [
 ]
 
 
-def parse(value: str, *, base: bool = False) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
+def parse(
+    value: str, *, base: bool = False, attributes: Collection[str] = ()
+) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
     collector = Collector()
     text = Text(value, Source("x.optim.yaml", value), 0)
-    policy = parse_policy(text, collector, names=("batch",), base=base, phases=catalog().policies)
+    policy = parse_policy(
+        text, collector, names=("batch",), base=base, attributes=attributes, phases=catalog().policies
+    )
     return policy, collector.diagnostics
 
 
 @pytest.mark.parametrize(("text", "node"), MEANINGS + ODD)
 def test_meanings(text: str, node: Policy) -> None:
     assert parse(text) == (node, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("cosine_decay_lr", "cosine(decay_epoch, to=min_lr) per epoch"),
+        ("get_constant_schedule_with_warmup", "warmup(num_warmup_steps) -> hold()"),
+        ("constant_with_warmup", "warmup(num_warmup_steps) -> hold()"),
+    ],
+)
+def test_a_scheduler_of_a_framework_is_told_as_a_policy(name: str, policy: str) -> None:
+    _, (fault,) = parse(f"{name}(5)")
+    assert fault.help is not None
+    assert fault.help.startswith(f"write `{policy}` with")
+
+
+def test_what_has_no_policy_says_why() -> None:
+    _, (fault,) = parse("LambdaLR(optimizer)")
+    assert fault.message == "unknown phase `LambdaLR`"
+    assert fault.help is not None
+    assert fault.help.startswith("no policy has its values: its factor is a function of the program")
 
 
 @pytest.mark.parametrize(("text", "marks", "code", "message", "cure"), FAULTS)
@@ -315,6 +403,48 @@ def test_faults(text: str, marks: str, code: str, message: str | EllipsisType, c
         assert fault.message == message
     if cure is not ...:
         assert fault.help == cure
+
+
+OWN = ("ndim", "layer", "shape", "dtype")
+ASKING: list[tuple[str, Policy]] = [
+    ("hold(layer)", phase("hold", Name("layer"))),
+    (
+        "hold((layers - layer) * 1 epoch)",
+        phase("hold", Binary("*", Binary("-", Name("layers"), Name("layer")), Quantity(1, "epochs"))),
+    ),
+    (
+        "linear(to=1x * batch ** ndim)",
+        phase("linear", to=Binary("*", Ratio(1), Binary("**", Name("batch"), Name("ndim")))),
+    ),
+    ("poly(power=shape[-1])", phase("poly", power=Element("shape", -1))),
+    (
+        "multistep(at=[layer, 2], gamma=layer)",
+        phase("multistep", at=Listing((Name("layer"), Number(2))), gamma=Name("layer")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "node"), ASKING)
+def test_attributes_where_there_are_any(text: str, node: Policy) -> None:
+    assert parse(text, attributes=OWN) == (node, ())
+    policy, faults = parse(text)
+    assert policy is None
+    assert {fault.code for fault in faults} == {"OP302"}
+
+
+UNASKED = [
+    ("hold(shape)", "OP403", "`shape` has several sizes"),
+    ("hold(at=1x / dtype)", "OP405", "`dtype` is a word, and no number"),
+    ("hold(layr)", "OP302", "unknown name `layr`"),
+    ("warmup(shape=layer)", "OP402", "`shape` cannot be `layer`"),
+    ("hold(sqrt(layer))", "OP403", "`sqrt` in a duration"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "message"), UNASKED)
+def test_what_is_no_number_of_a_parameter(text: str, code: str, message: str) -> None:
+    policy, (fault,) = parse(text, attributes=OWN)
+    assert (policy, fault.code, fault.message) == (None, code, message)
 
 
 def test_a_rule_may_take_up_what_stood_before() -> None:

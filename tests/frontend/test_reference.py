@@ -12,6 +12,7 @@ from optplan.diagnostics import Collector
 from optplan.frontend.filters import FUNCTIONS as FILTER_FUNCTIONS
 from optplan.frontend.filters import parse_filter
 from optplan.frontend.values import FUNCTIONS, UNITS
+from optplan.report.notation import written
 from optplan.source import Source, Text
 
 REFERENCE = files("optplan.grammar").joinpath("README.md").read_text(encoding="utf-8")
@@ -28,6 +29,7 @@ KNOWN = catalog()
         *FILTER_FUNCTIONS,
         *FUNCTIONS,
         *(unit for unit in UNITS if unit.isalpha()),
+        *(name for forms in KNOWN.forms.values() for name in forms.types),
     ],
 )
 def test_every_word_is_explained(word: str) -> None:
@@ -53,6 +55,18 @@ def test_the_table_of_phases_has_their_required_arguments(name: str) -> None:
     for argument in KNOWN.policies[name].arguments.values():
         if argument.required:
             assert re.search(rf"\b{argument.name}\b", named)
+
+
+FORM_TABLE = REFERENCE.partition("| form | what it does |")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(("key", "name"), [(key, name) for key, forms in KNOWN.forms.items() for name in forms.types])
+def test_the_table_of_forms_has_their_arguments_and_defaults(key: str, name: str) -> None:
+    (row,) = re.findall(rf"^\| `{name}\((.*?)\)` \|", FORM_TABLE, re.MULTILINE)
+    arguments = KNOWN.forms[key].types[name].arguments.values()
+    assert row == ", ".join(
+        each.name if each.required else f"{each.name}={written(each.default)}" for each in arguments
+    )
 
 
 FILTER_TABLE = REFERENCE.partition("## Filters")[2].partition("**Comparisons.**")[0]

@@ -20,6 +20,7 @@ PIECES = {
     "filter": ["norm", "layers.{0..3}", ".a.*", "and", "or", "not", "and.x", "ndim", "==", "<", "2", "1e3", "float16"],
     "value": ["1", "2.5", "1e-3", "10k", "0.1x", "epochs", "%", "lr", "shape", "[", "]", "+", "-", "*", "/", "**"],
     "policy": ["hold", "base", "->", "over", "into", "per", "epoch", "to=", "=", "1", "5%", "0x", "*", "+", "[", "]"],
+    "form": ["none", "norm(", "torch.amp.GradScaler", "min", ".", "init=", "=", "1024", "true", "2k", "0x", "*", "["],
 }
 FURTHER = ["(", ")", ",", " ", "path(", "min(", "/a b/", "'c'", '"', "!", "\n", "é"]
 
@@ -94,6 +95,8 @@ def test_a_text_is_read_as_lark_reads_it(written: tuple[str, str]) -> None:
         ("filter", "(norm or bias) and not (head)"),
         ("filter", "type(A, B) or path('x y') or ndim >= 2 or /a/"),
         ("value", "-(1 + 2x) ** -min(a, shape[0], [1, 2,],)"),
+        ("form", "dynamic(init=2 ** 16, every=min(S, 2k), backoff=1 / 2,)"),
+        ("form", "max(S, 2) * 3"),
         ("policy", "warmup(5 %, from=0x,) -> (cosine(to=[1, -2]) over base) * hold() per epoch per epoch into step(k)"),
     ],
 )

@@ -70,7 +70,7 @@ ALONE = (
 ENDLESS = Told(
     "OP407",
     "the policy of `lr` for `0.weight` never ends, and mindspore needs its end",
-    "sgd",
+    "lr",
     "give a `horizon`, such as `horizon: {steps: 100k}`",
 )
 
@@ -102,7 +102,7 @@ rules:
         Told(
             "OP407",
             "rule `falling`: the policy of `lr` for `1.bias` never ends, and mindspore needs its end",
-            "1.bias",
+            "lr",
             ENDLESS.help,
         ),
     ),
@@ -204,6 +204,8 @@ def test_two_parameters_that_call_themselves_the_same() -> None:
 
 CURE = "make the plan from this model: `optplan.plan(config, model)`"
 LACKS = "the model is not the one planned for: it lacks"
+OTHER = "the model is not the one planned for: it has 2 parameters of another shape:"
+ROWS = ("0.weight", "0.bias", "1.weight", "1.bias")
 BESIDE = "the model is not the one planned for: it has beside those of the plan"
 
 
@@ -229,16 +231,16 @@ OTHERS: dict[str, tuple[Callable[[], Any], Callable[[], Any], list[tuple[str, st
     "another width": (
         rows,
         lambda: nn.SequentialCell(nn.Dense(4, 3), nn.Dense(3, 5)),
-        [
-            ("parameter `1.weight` has shape [5, 3], and was planned with [2, 3]", CURE),
-            ("parameter `1.bias` has shape [5], and was planned with [2]", CURE),
-        ],
+        [(f"{OTHER} `1.weight` [5, 3], planned with [2, 3], `1.bias` [5], planned with [2]", CURE)],
     ),
     "a part of it": (
         rows,
         lambda: rows()[1],
         [
-            (f"{LACKS} 4 parameters: `0.weight`, `0.bias`, `1.weight`, `1.bias`", "did you mean `weight`?"),
+            (
+                f"{LACKS} 4 parameters: `0.weight`, `0.bias`, `1.weight`, `1.bias`",
+                f"did you mean {', '.join(f'`{name[2:]}` for `{name}`' for name in ROWS)}?",
+            ),
             (f"{BESIDE} 2 parameters: `weight`, `bias`", CURE),
         ],
     ),
@@ -254,7 +256,7 @@ OTHERS: dict[str, tuple[Callable[[], Any], Callable[[], Any], list[tuple[str, st
         lambda: Pictures().head,
         lambda: torch.nn.Sequential(torch.nn.Linear(12, 3)),
         [
-            (f"{LACKS} 2 parameters: `weight`, `bias`", "did you mean `0.weight`?"),
+            (f"{LACKS} 2 parameters: `weight`, `bias`", "all names begin with `0.` here: bind to `model.0`"),
             (f"{BESIDE} 2 parameters: `0.weight`, `0.bias`", CURE),
         ],
     ),
@@ -267,7 +269,12 @@ OTHERS: dict[str, tuple[Callable[[], Any], Callable[[], Any], list[tuple[str, st
                 "head": torch.nn.Linear(4, 7, bias=False),
             }
         ),
-        [(f"{BESIDE} 1 parameter: `head.weight`", CURE)],
+        [
+            (
+                f"{BESIDE} 1 parameter: `head.weight`",
+                "`head.weight` is another name of `embed.weight` in the plan: tie the two in both, or in neither",
+            )
+        ],
     ),
 }
 
@@ -302,6 +309,19 @@ def test_nothing_is_trained() -> None:
     plan = planned(text, rows())
     found = [Told("OP502", "the plan trains no parameter", "", "every parameter is frozen")]
     assert told(lambda: plan.bind(rows())) == found
+
+
+def test_gradients_that_were_switched_since() -> None:
+    """MindSpore's optimizers would decay, and in graph mode train, what has none."""
+    cell = rows()
+    plan = planned("optplan: 1\noptimizer: {type: adamw}\n", cell)
+    cell[0].weight.requires_grad = False
+    message = "the model is not the one planned for: it has gradients switched off for 1 parameter that the plan trains"
+    cure = f"switch them back, {CURE}, or let a rule say `freeze: false`"
+    assert told(lambda: plan.bind(cell)) == [Told("OP502", f"{message}: `0.weight`", "", cure)]
+    ruled = planned("optplan: 1\noptimizer: {type: adamw}\nrules:\n  - {where: all, freeze: false}\n", rows())
+    ruled.bind(cell)
+    assert cell[0].weight.requires_grad
 
 
 def test_what_is_bound_wrapped_is_the_network_in_it() -> None:

@@ -63,6 +63,8 @@ STEPS: list[Document] = [
     {"use": "optimizer"},
     {"schedule": {"lr": "linear(50, to=0x)"}},
     {"schedule": {"lr": "hold(10, at=0x) -> base"}},
+    {"schedule": {"lr": "hold(layer * 1%, at=0x) over base"}, "where": "layer >= 0"},
+    {"schedule": {"lr": "base * hold(at=0.9x / ndim)"}, "where": "ndim > 0"},
     {"torch": {"foreach": True}},
 ]
 TAIL = st.lists(st.sampled_from(STEPS), min_size=1, max_size=2)
@@ -224,6 +226,32 @@ def test_a_rule_that_changes_nothing_changes_no_group(document: Document, archit
     assert [group.parameters for group in other.groups] == [group.parameters for group in plan.groups]
 
 
+ASKING = [
+    "hold(NUMBER, at=0x) over base",
+    "hold(min(NUMBER * 10%, 40), at=1e-4) -> base",
+    "base * hold(at=1x * 0.5 ** NUMBER)",
+    "linear(20, to=1x / (NUMBER + 1)) -> hold()",
+    "multistep(at=[NUMBER + 1, NUMBER + 2], gamma=NUMBER / 100)",
+]
+
+
+@given(architecture=architectures, policy=st.sampled_from(ASKING), name=st.sampled_from(["ndim", "layer"]))
+@settings(max_examples=60, deadline=None)
+def test_a_policy_asks_for_each_parameters_own_number(architecture: str, policy: str, name: str) -> None:
+    """It is as if there were a rule for each number, with that written out: the same curves, and as many groups."""
+
+    def rule(where: str, number: str) -> Document:
+        return {"where": where, "optional": True, "schedule": {"lr": policy.replace("NUMBER", number)}}
+
+    head = {"optplan": 1, "optimizer": {"type": "adamw", "lr": 1e-3}, "layers": ["**.{i}", "**"]}
+    head |= {"horizon": {"steps": 100}, "schedule": {"lr": "warmup(10) -> cosine(to=0.1x)"}}
+    seen = network(architecture)
+    asking = optplan.plan({**head, "rules": [rule("all", name)]}, seen)
+    written = optplan.plan({**head, "rules": [rule(f"{name} == {k}", str(k)) for k in range(20)]}, seen)
+    assert [group.parameters for group in asking.groups] == [group.parameters for group in written.groups]
+    assert [group.schedule for group in asking.groups] == [group.schedule for group in written.groups]
+
+
 @given(data=st.data(), architecture=architectures)
 @settings(max_examples=60, deadline=None)
 def test_sets_are_only_names(data: st.DataObject, architecture: str) -> None:
@@ -293,7 +321,8 @@ SCHEDULES: list[tuple[str, Any]] = [
     ("linear(80, to=0.5x)", lambda t, own: own * (1 - 0.5 * min(t, 80) / 80)),
     ("warmup(20) -> cosine(to=0.1x)", lambda t, own: own * _warm_cosine(t, 20, 100, 0.1)),
     ("warmup(20, from=0.2x) -> hold()", lambda t, own: own * (0.2 + 0.8 * min(t, 20) / 20)),
-    ("step(every=30, gamma=0.5)", lambda t, own: own * 0.5 ** (t // 30)),
+    # what has no end of its own stays where the horizon ends
+    ("step(every=30, gamma=0.5)", lambda t, own: own * 0.5 ** (min(t, 99) // 30)),
     ("multistep(at=[10, 40], gamma=0.1)", lambda t, own: own * 0.1 ** ((t >= 10) + (t >= 40))),
     ("hold(10, at=0x) -> hold(at=1x)", lambda t, own: 0.0 if t < 10 else own),
     ("hold(50, at=1e-4) -> hold(at=2e-4)", lambda t, own: 0.0 if own == 0 else 1e-4 if t < 50 else 2e-4),
@@ -325,7 +354,7 @@ def test_a_policy_multiplies_each_parameters_own_value(policy: str, formula: Any
         own = group.settings["lr"]
         assert isinstance(own, float)
         expected = pytest.approx(formula(t, own), rel=1e-12, abs=0)
-        assert group.value("lr", t) == expected
+        assert t >= 100 or group.value("lr", t) == expected
         for name in group.parameters[:2]:
             assert plan.value(name, "lr", t) == expected
             assert plan.value(name, "eps", t) == 1e-8

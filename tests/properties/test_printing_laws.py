@@ -17,6 +17,7 @@ from optplan.expression import (
     Call,
     Constant,
     Element,
+    Form,
     Into,
     Listing,
     Name,
@@ -53,6 +54,7 @@ from optplan.filter import (
     TypeIs,
 )
 from optplan.frontend.filters import parse_filter
+from optplan.frontend.forms import read_form
 from optplan.frontend.patterns import parse_path
 from optplan.frontend.policies import read_policy
 from optplan.frontend.values import parse_value
@@ -299,3 +301,15 @@ def test_policies(node: Policy) -> None:
     assert not collector.diagnostics
     assert found == node
     assert repr(found) == repr(node)
+
+
+@given(
+    key=st.sampled_from(["clip", "loss_scale"]),
+    node=st.builds(
+        Form, words | st.sampled_from(["norm", "dynamic", "over"]), st.lists(arguments, max_size=3).map(tuple)
+    ),
+)
+def test_forms(key: str, node: Form) -> None:
+    collector = Collector()
+    assert read_form(as_text(str(node)), collector, KNOWN.forms[key]) == node
+    assert not collector.diagnostics

@@ -270,5 +270,9 @@ def test_any_text_as_a_value(text: str, base: bool) -> None:
 def test_any_text_as_a_policy(text: str, base: bool) -> None:
     collector = Collector()
     check_reading(
-        text, parse_policy(as_text(text), collector, names=NAMES, base=base, phases=KNOWN.policies), collector
+        text,
+        parse_policy(
+            as_text(text), collector, names=NAMES, base=base, attributes=KNOWN.attributes, phases=KNOWN.policies
+        ),
+        collector,
     )

@@ -59,12 +59,12 @@ class LayerNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
 
-def sam2() -> nn.Module:
+def sam2(depth: int = 24) -> nn.Module:
     trunk = Parts(
         pos_embed=free(1, 4, 7, 7),
         pos_embed_window=free(1, 4, 8, 8),
         patch_embed=Parts(proj=conv(3, 4, 7, bias=True)),
-        blocks=nn.ModuleList(transformer_block() for _ in range(24)),
+        blocks=nn.ModuleList(transformer_block() for _ in range(depth)),
     )
     neck = Parts(convs=nn.ModuleList(nn.Sequential(conv(4, 4, bias=True)) for _ in range(4)))
     decoder = Parts(
@@ -112,11 +112,11 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
 
-def vitdet() -> nn.Module:
+def vitdet(depth: int = 12) -> nn.Module:
     net = Parts(
         pos_embed=free(1, 10, 4),
         patch_embed=Parts(proj=conv(3, 4, 4, bias=True)),
-        blocks=nn.ModuleList(transformer_block() for _ in range(12)),
+        blocks=nn.ModuleList(transformer_block() for _ in range(depth)),
     )
     backbone = Parts(net=net, simfp_2=nn.Sequential(nn.ConvTranspose2d(4, 4, 2), Parts(norm=ChannelNorm())))
     heads = Parts(box_predictor=Parts(cls_score=nn.Linear(4, 3)), norm=nn.LayerNorm(4))

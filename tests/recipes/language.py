@@ -27,8 +27,8 @@ _SMALL: dict[str, Any] = {
 # nanoGPT
 
 
-def gpt2() -> nn.Module:
-    sizes: dict[str, Any] = {"vocab_size": 100, "n_positions": 24, "n_embd": 16, "n_layer": 12, "n_head": 2}
+def gpt2(depth: int = 12) -> nn.Module:
+    sizes: dict[str, Any] = {"vocab_size": 100, "n_positions": 24, "n_embd": 16, "n_layer": depth, "n_head": 2}
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
 
 
@@ -90,7 +90,7 @@ def moonlight_values(_: Seen, t: int) -> Values:
 # LLaVA-1.5 by adapters
 
 
-def llava() -> nn.Module:
+def llava(depth: int = 12) -> nn.Module:
     """The adapters beside frozen matrices, with the names that peft gives, and the projector."""
 
     def adapted() -> nn.Module:
@@ -99,7 +99,7 @@ def llava() -> nn.Module:
         return Parts(base_layer=frozen, lora_A=nn.ModuleDict({"default": one}), lora_B=nn.ModuleDict({"default": two}))
 
     layers = [
-        Parts(self_attn=Parts(q_proj=adapted(), v_proj=adapted()), mlp=Parts(up_proj=adapted())) for _ in range(12)
+        Parts(self_attn=Parts(q_proj=adapted(), v_proj=adapted()), mlp=Parts(up_proj=adapted())) for _ in range(depth)
     ]
     projector = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 8))
     inner = Parts(layers=nn.ModuleList(layers), mm_projector=projector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 RECIPES = {**LANGUAGE, **VISION, **DETECTION}
 FILES = Path(__file__).parents[2] / "samples" / "recipes"
+README = FILES / "README.md"
 
 # Planned on a network of MindSpore, in a module of its own
 ELSEWHERE = {"bert_mindspore"}
@@ -67,6 +69,15 @@ def planned(name: str) -> tuple[optplan.Plan, Recipe, list[Seen]]:
 
 def test_every_file_is_under_test() -> None:
     assert {path.name.removesuffix(".optim.yaml") for path in FILES.glob("*.yaml")} == {*RECIPES, *ELSEWHERE}
+
+
+def test_the_table_says_where_each_is_stepped() -> None:
+    found: dict[str, list[str]] = {}
+    for line in README.read_text(encoding="utf-8").splitlines():
+        names = re.findall(r"\[([\w.]+)\]\(\1\.optim\.yaml\)", line)
+        found |= {name: [cell.strip() for cell in line.split("|")[-3:-1]] for name in names}
+    assert found.keys() == {*RECIPES, *ELSEWHERE}
+    assert {name for name, cells in found.items() if cells == ["yes", "yes"]} == set(RECIPES)
 
 
 @EVERY

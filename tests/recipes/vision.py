@@ -132,8 +132,12 @@ def mae_values(seen: Seen, t: int) -> Values:
 # ConvNeXt-B
 
 
-def convnext() -> nn.Module:
+def convnext(*, whole: bool = True) -> nn.Module:
+    """Its layers are counted by the file, so that there is no smaller one but that with less in each block."""
+
     def block() -> nn.Module:
+        if not whole:
+            return Parts(norm=nn.LayerNorm(4))
         return Parts(
             gamma=free(4),
             dwconv=nn.Conv2d(4, 4, 7, groups=4),
@@ -177,9 +181,9 @@ def convnext_values(seen: Seen, t: int) -> Values:
 # DINOv2's ViT-L
 
 
-def dinov2() -> nn.Module:
+def dinov2(depth: int = 24) -> nn.Module:
     """The student; the last layer's length is kept at one, so that only its direction is trained."""
-    blocks = nn.ModuleList(transformer_block(layer_scale=True) for _ in range(24))
+    blocks = nn.ModuleList(transformer_block(layer_scale=True) for _ in range(depth))
     backbone = Parts(
         cls_token=free(1, 1, 4),
         pos_embed=free(1, 10, 4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ import optplan
 from optplan.diagnostics import CODES, ConfigError, Diagnostic
 from optplan.report.topics import EXPLANATIONS
 from optplan.resolve.network import Alias, Kind, Network
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BESIDE = "optplan: 1\noptimizer: {type: adamw}\n"
 DOCUMENTS = {code: each.example for code, each in EXPLANATIONS.items() if not each.example.startswith("$")}
@@ -79,7 +83,7 @@ def test_an_explanation_has_a_cause_and_a_cure_and_an_example(code: str) -> None
     assert example
 
 
-@pytest.mark.parametrize("code", [code for code in DOCUMENTS if code != "OP408"])
+@pytest.mark.parametrize("code", [code for code in DOCUMENTS if code not in ("OP116", "OP408")])
 def test_an_example_has_its_fault(code: str) -> None:
     example = DOCUMENTS[code]
     codes = [each.code for each in said_of(example if example.startswith("optplan:") else BESIDE + example)]
@@ -94,3 +98,11 @@ def test_the_example_of_a_note_has_no_fault() -> None:
     assert "warmup(5%) -> cosine()" in DOCUMENTS["OP408"]
     assert config is not None
     assert {(each.code, each.severity) for each in collector.diagnostics} == {("OP408", "note")}
+
+
+def test_the_example_of_what_is_never_used_is_told_by_a_plan_of_the_document(tmp_path: Path) -> None:
+    """A Config no longer knows where its names stand, so it is told when the document is read."""
+    path = tmp_path / "unused.optim.yaml"
+    path.write_text(BESIDE + DOCUMENTS["OP116"])
+    found = optplan.plan(path, network()).diagnostics
+    assert [(each.code, each.severity) for each in found] == [("OP116", "warning")] * 2

@@ -70,9 +70,22 @@ def test_policies_that_differ_are_marked_and_explained_below() -> None:
         "-  -------  ---------  ----------  -----  -----  --------",
         "   total                        9  1,034",
         "",
-        "schedule  lr a  cosine(to=0.5x)",
+        "schedule  lr a  cosine(to=0.5x); the values of torch.optim.lr_scheduler.CosineAnnealingLR(optimizer,",
+        "                T_max=10, eta_min=0.0005)",
         "schedule  lr b  hold(5, at=0x) -> base",
     ]
+
+
+def test_a_scheduler_is_named_that_has_the_values_for_all_groups() -> None:
+    """What depends on the own rate, as `eta_min` does, is another scheduler for each."""
+    halved = "optplan: 1\noptimizer: {type: adamw, lr: 0.1}\nhorizon: {steps: 90}\nrules: [{where: head, lr: 0.5x}]\n"
+    text = plan_table(plan(halved + "schedule: {lr: 'step(every=30, gamma=0.1)', 'betas[0]': cosine()}\n"))
+    assert text.split("\n")[-3:] == [
+        "schedule  betas[0]  cosine()",
+        "schedule  lr        step(every=30, gamma=0.1); the values of",
+        "                    torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.1)",
+    ]
+    assert "the values of" not in plan_table(plan(halved + "schedule: {lr: cosine(to=0.1x)}\n"))
 
 
 def test_an_option_that_some_groups_have_is_a_column() -> None:

@@ -30,6 +30,9 @@ def test_what_has_no_name_has_no_page(topic: str) -> None:
         ("rules.where", "key `rules.where`"),
         ("where", "key `rules.where`"),
         ("horizon.steps", "key `horizon.steps`"),
+        ("loss_scale.dynamic", "key `loss_scale.dynamic`"),
+        ("dynamic", "key `loss_scale.dynamic`"),
+        ("drop_overflow", "key `loss_scale.fixed.drop_overflow`"),
         ("steps", "key `horizon.steps`"),
         ("torch.optim.SGD", "class `torch.optim.SGD`"),
         ("mindspore.Momentum", "optimizer `mindspore.Momentum`"),
@@ -100,9 +103,27 @@ def test_the_list_names_every_supported_policy() -> None:
     assert all(name in text for name, policy in catalog().policies.items() if policy.supported)
 
 
-@pytest.mark.parametrize("topic", ["accumulate", "clip", "loss_scale"])
-def test_a_key_that_is_not_supported_says_so(topic: str) -> None:
-    assert " ".join((topic_text(topic, catalog()) or "").split()).endswith("Not supported yet.")
+@pytest.mark.parametrize("key", ["clip", "loss_scale"])
+def test_a_key_lists_its_forms_and_each_has_a_page(key: str) -> None:
+    for name, form in catalog().forms[key].types.items():
+        assert f" {name} " in text_of(key)
+        page = topic_text(f"{key}.{name}", catalog()) or ""
+        assert page.startswith(f"key `{key}.{name}`")
+        assert f"written `{name}(" in page
+        assert all(f"  {argument} " in page for argument in form.arguments)
+
+
+def test_the_page_of_a_form_has_its_defaults_and_ranges() -> None:
+    text = text_of("loss_scale.dynamic")
+    assert "written `dynamic(init=65536, growth=2, backoff=0.5, every=2000)`" in text
+    assert "backoff 0.5 if left out; a number above 0 and below 1 or an expression." in text
+    assert "every 2000 if left out; a whole number of at least 1 or an expression." in text
+    assert "floor of 1" in text
+    assert "required; a number above 0 or an expression." in text_of("clip.norm.limit")
+
+
+def test_the_page_of_accumulate_says_what_units_count() -> None:
+    assert text_of("accumulate").endswith("Durations and the horizon count updates.")
 
 
 def test_the_page_of_the_type_says_what_it_decides() -> None:

@@ -16,6 +16,7 @@ from optplan.frontend.policies import parse_policy
 from optplan.frontend.values import parse_value
 from optplan.resolve.horizon import Horizon, resolve_horizon
 from optplan.resolve.schedule import Resolver
+from optplan.resolve.value import Scope
 from optplan.source import Source, Text
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from optplan.expression import Policy, Value
     from optplan.resolve.curve import Curve
 
+ATTRIBUTES = ("ndim", "numel", "fan_in", "fan_out", "layer", "shape")
+
 Fault = tuple[str, str, str]
 """Code, severity and the text that is marked."""
 
@@ -34,7 +37,9 @@ def parsed(text: str, let: Mapping[str, float] | None = None) -> Policy:
     """The policy that `text` is; `base` may stand in it."""
     collector = Collector()
     written = Text(text, Source("policy", text), 0)
-    policy = parse_policy(written, collector, names=let or {}, base=True, phases=catalog().policies)
+    policy = parse_policy(
+        written, collector, names=let or {}, base=True, attributes=ATTRIBUTES, phases=catalog().policies
+    )
     collector.check()
     assert policy is not None
     return policy
@@ -58,7 +63,7 @@ def resolved(
 ) -> tuple[Curve | None, tuple[Diagnostic, ...]]:
     """The curve of a policy, and what was reported."""
     collector = Collector()
-    resolver = Resolver(horizon(**lengths), let or {}, collector, strict=strict)
+    resolver = Resolver(horizon(**lengths), Scope(let or {}), collector, strict=strict)
     return resolver.resolve(parsed(text, let), before), collector.diagnostics
 
 
@@ -76,9 +81,6 @@ def faults(text: str, **options: Any) -> list[Fault]:
     if any(each.severity == "error" for each in diagnostics):
         assert found is None
     return [(each.code, each.severity, text[each.column - 1 : each.end_column - 1]) for each in diagnostics]
-
-
-ATTRIBUTES = ("ndim", "numel", "fan_in", "fan_out", "layer", "shape")
 
 
 def expression(text: str, *, names: Mapping[str, float] | None = None, base: bool = True) -> Value:
@@ -152,12 +154,12 @@ def planned(*rules: dict[str, Any], **more: Any) -> Plan:
 
 
 def told(*rules: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
-    """Code and severity of what is reported of it."""
+    """Code and severity of what is reported of it, less that it defines more than it uses."""
     try:
         found = planned(*rules, **more).diagnostics
     except ConfigError as fault:
         found = fault.diagnostics
-    return [(each.code, each.severity) for each in found]
+    return [(each.code, each.severity) for each in found if each.code != "OP116"]
 
 
 def lr(plan: Plan, name: str) -> Any:

@@ -244,9 +244,17 @@ def test_a_floor_of_both_kinds() -> None:
     assert [found.value(10, own) for own in (1e-2, 1e-4, 1e-5)] == [1e-3, 1e-5, 1e-5]
 
 
+def test_rounding_does_not_delay_a_phase() -> None:
+    """Doubles make 41 - 115/3 a little less than 8/3: the update that a phase begins at is its own all the same."""
+    found = curve("hold(115 / 3) -> linear(3, from=0.5x, to=2x) * (hold(8 / 3, at=0.5x) -> hold(at=0.1x))")
+    line = 0.5 + 1.5 * (8 / 3) / 3
+    assert [found.value(t, 1.0) for t in (38, 41, 42)] == pytest.approx([1, 0.1 * line, 0.2], rel=1e-12)
+    assert found.before(41, 1.0) == pytest.approx(0.5 * line, rel=1e-12)
+
+
 SHOWN = [
     (Hold(Level(0.1)), "hold(0.1x)"),
-    (Chain((Hold(Level()), Hold(Level(0.0, 0.5))), (0.0, 2.0)), "hold(0x) -> hold(0.5)"),
+    (Chain((Hold(Level()), Hold(Level(0.0, 0.5))), (0.0, 2.0)), "hold(2, at=0x) -> hold(0.5)"),
     (Epochs(Hold(Level(1.0, 1.0)), 10.0), "hold(1x + 1) per epoch"),
     (Stairs(LEVELS[0], 0.1, 5.0), "step(5, from=current, gamma=0.1)"),
     (Hold(LEVELS[1]), "hold(max(0.1x, 1e-06))"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import optplan
+from optplan import ConfigError
 from tests.resolve.making import net, planned, told
 
 MATRIX = "blocks.0.linear.weight"
@@ -71,6 +72,78 @@ def test_policies_of_rules(rules: list[dict[str, Any]], values: dict[int, float]
     assert [plan.value("token", "lr", t) for t in range(0, 101, 10)] == pytest.approx(
         [0.01 * _cosine(t) for t in range(0, 101, 10)], rel=1e-13, abs=1e-17
     )
+
+
+LAYERED: dict[str, Any] = {"layers": ["token", "embeddings", "patch", "blocks.{i}", "**"], **WARM}
+THAW = "hold((layers - 1 - layer) * 1 epoch, at=0x) over base"
+DEPTHS = {"token": 0, "embeddings.weight": 1, "patch.bias": 2, MATRIX: 3, "blocks.10.norm.bias": 5, "head.weight": 6}
+
+
+def test_a_layer_more_in_each_epoch() -> None:
+    plan = planned({"where": "all", "schedule": {"lr": THAW}}, **LAYERED)
+    for name, layer in DEPTHS.items():
+        found = [plan.value(name, "lr", t) for t in range(101)]
+        thawed = 10 * (6 - layer)
+        assert found == pytest.approx([0.01 * _cosine(t) * (t >= thawed) for t in range(101)], rel=1e-13, abs=1e-17)
+
+
+def test_groups_are_those_of_the_curves() -> None:
+    """One for each layer; a duration of 0 leaves what stood before, and so the group of whoever has that."""
+    plan = planned({"name": "thaw", "where": "all", "schedule": {"lr": THAW}}, **LAYERED)
+    assert [group.name for group in plan.groups] == [f"thaw/layer={layer}" for layer in (0, 6, 1, 2, 3, 4, 5)]
+    most = planned({"where": "not head", "schedule": {"lr": THAW}}, **LAYERED)
+    (default,) = (group for group in most.groups if "head.weight" in group.parameters)
+    assert "scale" in default.parameters
+    assert dict(default.schedule) == dict(planned(**WARM).groups[0].schedule)
+
+
+SAME = [
+    ("hold(max(0, 4 - layers) * 1 epoch, at=0x) over base", 1),
+    ("hold(0 * layer, at=0x) -> base", 1),
+    ("base * warmup(layer - layer)", 1),
+    ("linear(0 * layer, to=0.5x) over base", 1),
+    # 3 and 4 layers from the top, and all others
+    ("hold(max(0, 2 - layer) * 1 epoch, at=0x) over base", 3),
+    ("hold(numel - numel + 5, at=0x) over base", 1),
+    # as many groups as there are numbers of dimensions
+    ("base * hold(at=0.5x * 0.9 ** ndim)", 5),
+    ("decay(10%, gamma=ndim / (ndim + 1)) -> base", 5),
+]
+
+
+@pytest.mark.parametrize(("policy", "count"), SAME)
+def test_equal_curves_are_one_group(policy: str, count: int) -> None:
+    plan = planned({"where": "all", "schedule": {"lr": policy}}, **LAYERED)
+    assert len(plan.groups) == count
+
+
+def test_what_is_computed_is_computed_once_for_each_number() -> None:
+    plan = planned({"where": "all", "schedule": {"lr": "hold(ndim * 10, at=0x) over base"}}, **LAYERED)
+    # 0 to 4 dimensions; the frozen one is no case of a policy's
+    assert len([case for case in plan.cases if case.group >= 0]) == 5
+
+
+def test_numbers_of_the_caller_and_of_the_parameter() -> None:
+    parts = LAYERED | {"let": {"each": 3}}
+    plan = planned({"where": "all", "schedule": {"lr": "hold(each * layer, at=each * 1e-4) over base"}}, **parts)
+    assert [plan.value(MATRIX, "lr", t) for t in (0, 8)] == pytest.approx([3e-4, 3e-4])
+    assert plan.value(MATRIX, "lr", 9) == pytest.approx(0.01 * _cosine(9))
+
+
+def test_what_a_parameter_lacks_is_said_once_with_its_name() -> None:
+    rule = {"where": "all", "schedule": {"lr": "hold(fan_in, at=0x) over base"}}
+    with pytest.raises(ConfigError) as caught:
+        planned(rule, **WARM)
+    (fault,) = caught.value.diagnostics
+    assert (fault.code, fault.message) == ("OP304", "there is no `fan_in`, for `scale`")
+    planned({**rule, "where": "ndim >= 2"}, **WARM)
+
+
+def test_a_floor_by_layer_above_the_peak() -> None:
+    rule = {"where": "blocks", "schedule": {"lr": "cosine(to=layer * 3e-3)"}}
+    (found,) = planned(rule, **LAYERED).diagnostics
+    assert (found.code, found.severity) == ("OP405", "warning")
+    assert found.message == "the policy ends at 0.012, above the 0.01 that it decays from, for `blocks.2.norm.weight`"
 
 
 def test_base_is_the_own_value_where_nothing_is_scheduled() -> None:

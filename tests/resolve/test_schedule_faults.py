@@ -21,6 +21,14 @@ FAULTS: list[tuple[str, dict[str, Any], list[Fault]]] = [
     ("warmup(4 - 5) -> hold()", {}, [("OP403", "error", "4 - 5")]),
     ("warmup(w) -> hold()", {"let": {"w": -1}}, [("OP403", "error", "w")]),
     ("warmup(0.1) -> hold()", {}, [("OP403", "warning", "0.1")]),
+    ("warmup(0.1) over cosine()", RUN, [("OP403", "warning", "0.1")]),
+    ("onecycle(up=0.3)", RUN, [("OP403", "warning", "0.3")]),
+    ("cosine(0.9, to=0x) -> hold()", RUN, [("OP403", "warning", "0.9")]),
+    ("multistep(at=[0.5, 0.75], gamma=0.1)", RUN, [("OP403", "warning", "0.5"), ("OP403", "warning", "0.75")]),
+    ("multistep(at=[0, 10], gamma=0.1)", RUN, []),
+    ("decay(gamma=0.9, every=0.5)", {}, []),
+    ("warmup(0.5 epochs) -> hold()", EPOCHS, []),
+    ("(warmup(0.5) -> hold()) per epoch", EPOCHS, []),
     ("step(every=0, gamma=0.1)", {}, [("OP403", "error", "0")]),
     ("warmup(1 / 0) -> hold()", {}, [("OP303", "error", "1 / 0")]),
     ("warmup(1 / (3 - 3)) -> hold()", {}, [("OP303", "error", "1 / (3 - 3)")]),
@@ -117,6 +125,8 @@ def test_messages_say_how_long_the_run_is() -> None:
     ):
         _, diagnostics = resolved(text, **EPOCHS)
         assert [(each.message, each.help) for each in diagnostics] == [(message, cure)]
+    _, (fault,) = resolved("hold(2)", steps=1)
+    assert (fault.message, fault.help) == ("`hold` ends at 2 updates, after the horizon", "the horizon is 1 update")
 
 
 def test_a_phase_may_fill_the_run_to_its_end() -> None:

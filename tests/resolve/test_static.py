@@ -35,15 +35,17 @@ TABLE: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"rules": [RULE | {"lr": "1 / numel"}]}, []),
     ({"rules": [RULE | {"lr": "base - 5"}]}, []),
     ({"optimizer": {"type": "adamw", "lr": "1 / (ndim - 1)"}}, []),
+    ({"rules": [RULE | {"schedule": {"lr": "hold(ndim - 5, at=0x) over base"}}]}, []),
+    ({"rules": [RULE | {"schedule": {"lr": "cosine(to=1x / layers)"}}]}, []),
     # settings that no optimizer of the file has
     ({"rules": [RULE | {"momentum": 0.9}]}, [("OP113", "error")]),
-    ({"rules": [RULE | {"momentum": 0.9}], "optimizers": {"o": {"type": "sgd"}}}, []),
+    ({"rules": [RULE | {"momentum": 0.9}], "optimizers": {"o": {"type": "sgd"}}}, [("OP116", "warning")]),
     # policies for what can have none
     ({"schedule": {"momentum": "hold()"}}, [("OP406", "error")]),
     ({"schedule": {"betas": "hold()"}}, [("OP406", "error")]),
     ({"schedule": {"amsgrad": "hold()"}}, [("OP406", "error")]),
     ({"schedule": {"betas[0]": "hold()"}}, []),
-    ({"schedule": {"momentum": "hold()"}, "optimizers": {"o": {"type": "sgd"}}}, []),
+    ({"schedule": {"momentum": "hold()"}, "optimizers": {"o": {"type": "sgd"}}}, [("OP116", "warning")]),
     ({"rules": [RULE | {"schedule": {"momentum": "hold()"}}]}, [("OP406", "error")]),
     # a horizon that is missing is a note, one that contradicts itself an error
     ({"schedule": {"lr": "cosine()"}}, [("OP408", "note")]),

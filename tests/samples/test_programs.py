@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,3 +21,20 @@ def test_a_stop_changes_no_weight_and_an_edit_changes_what_it_says(tmp_path: Pat
         "resumed at update 100: lr 0.005556, weight decay 0.1",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_is_what_its_pieces_are(tmp_path: Path) -> None:
+    program = SAMPLES / "training_step.py"
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    *told, updates, same = done.stdout.splitlines()
+    losses = [float(found[1]) for line in told if (found := re.match(r"batch \d+: loss (\S+), norm of", line))]
+    assert len(losses) == len(told) == 3
+    # The variance of a sum of 8 numbers is 8: a guess is as far off, and training takes most of it away
+    assert losses[0] > 4
+    assert losses[-1] < 1
+    # 600 batches, 4 for each update: all are made, or dropped
+    found = re.fullmatch(r"updates: (\d+), dropped: (\d+)", updates)
+    assert found is not None
+    assert int(found[1]) + int(found[2]) == 150
+    assert same == "the same weights by the pieces"

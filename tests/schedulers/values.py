@@ -44,7 +44,8 @@ def plan(case: Case) -> optplan.Plan:
         "schedule": policies,
     }
     made = optplan.plan(document, NETWORK)
-    assert made.diagnostics == ()
+    # of a call's numbers a policy may need less
+    assert all(each.code == "OP116" for each in made.diagnostics)
     return made
 
 

@@ -185,6 +185,17 @@ def test_every_key_of_a_document_can_be_looked_up(key: str) -> None:
     assert CATALOG.keys[key].endswith(".")
 
 
+def test_the_language_has_these_forms() -> None:
+    found = {
+        key: {name: tuple(form.arguments) for name, form in forms.types.items()} for key, forms in CATALOG.forms.items()
+    }
+    assert found == {
+        "clip": {"norm": ("limit",), "value": ("limit",)},
+        "loss_scale": {"fixed": ("scale", "drop_overflow"), "dynamic": ("init", "growth", "backoff", "every")},
+    }
+    assert [forms.number for forms in CATALOG.forms.values()] == [None, "fixed"]
+
+
 def test_the_language_lists_these_phases_predicates_and_attributes() -> None:
     assert [name for name, policy in CATALOG.policies.items() if policy.supported] == [
         *("hold", "warmup", "linear", "cosine", "poly", "sqrt", "exp", "decay", "step", "multistep", "piecewise"),

@@ -302,6 +302,16 @@ def test_how_many_groups(kind: OptimizerType) -> None:
     assert kind.requirements.alone == (kind.name == "lbfgs")
 
 
+@each_optimizer
+def test_which_evaluates_the_loss_itself(kind: OptimizerType) -> None:
+    optimizer = build(kind, [matrix()])
+    if kind.requirements.closure:
+        with pytest.raises(TypeError, match="closure"):
+            optimizer.step()
+    else:
+        optimizer.step()
+
+
 def another(setting: Setting) -> Any:
     """An allowed value that is not the default, and far from it."""
     if setting.kind == "list":
@@ -386,3 +396,15 @@ def test_what_must_be_above_0_from_the_first_update(kind: OptimizerType) -> None
                     advance(optimizer, parameter, sparse=sparse, steps=1)
             else:
                 advance(optimizer, parameter, sparse=sparse, steps=1)
+
+
+def test_a_loss_scale_starts_as_a_grad_scaler_does() -> None:
+    scaler = torch.amp.GradScaler("cpu")
+    defaults = {name: each.default for name, each in CATALOG.forms["loss_scale"].types["dynamic"].arguments.items()}
+    assert defaults == {
+        "init": scaler.get_scale(),
+        "growth": scaler.get_growth_factor(),
+        "backoff": scaler.get_backoff_factor(),
+        "every": scaler.get_growth_interval(),
+    }
+    assert CATALOG.forms["loss_scale"].types["dynamic"].arguments["init"].maximum == torch.finfo(torch.float32).max

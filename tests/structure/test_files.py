@@ -51,7 +51,9 @@ def test_every_text_ends_with_one_line_end_and_has_no_blanks_before_it(root: Pat
 
 
 def test_every_sample_opens_with_its_schema(root: Path, kept: list[Path]) -> None:
+    # but Hydra's own configuration, of which such a file is a part
     samples = [file for file in kept if file.parts[0] == "samples" and file.suffix == ".yaml"]
+    samples.remove(Path("samples/hosts/conf/config.yaml"))
     assert samples
     for sample in samples:
         first = (root / sample).read_text().partition("\n")[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-FRAMEWORKS = {"torch", "mindspore", "numpy", "transformers", "lightning"}
+FRAMEWORKS = {"torch", "mindspore", "numpy", "transformers", "lightning", "accelerate", "hydra", "omegaconf"}
 # one is of what its own program registers, see tests/samples/test_own_optimizer.py
 SAMPLES = sorted(
     set((Path(__file__).parents[2] / "samples").rglob("*.optim.yaml")).difference(

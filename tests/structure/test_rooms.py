@@ -21,29 +21,31 @@ ROOMS = {
     "diagnostics": "source",
     "requirement": "| setting",
     "policy_type": "",
-    "catalog": "setting requirement policy_type diagnostics",
+    "form_type": "| setting",
+    "catalog": "setting requirement policy_type form_type diagnostics",
     "registry": "diagnostics setting catalog | source",  # optimizers and policies of one's own
     "filter": "| source",  # nodes carry their places, and never look at the text there
     "expression": "filter | source",
     "counterparts": "",  # schedulers of frameworks, and the policies that they are
     "config": "diagnostics setting catalog filter expression | source",
-    "frontend": "source diagnostics setting catalog registry filter expression config",
+    "frontend": "source diagnostics setting catalog counterparts registry filter expression config",
     "resolve": "diagnostics setting catalog registry filter expression config | source",  # never sees text
     "readers": "diagnostics resolve",
-    "compiled": "diagnostics | resolve",
+    "step": "",
+    "compiled": "diagnostics | resolve step",
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
     "targets.fit": "diagnostics catalog registry resolve",
     "targets.spec": "diagnostics",
-    "targets.torch": "diagnostics setting catalog resolve compiled targets.choose targets.fit",
-    "targets.mindspore": "diagnostics setting catalog resolve compiled targets.choose targets.fit",
+    "targets.torch": "diagnostics setting catalog resolve step compiled targets.choose targets.fit",
+    "targets.mindspore": "diagnostics setting catalog resolve step compiled targets.choose targets.fit",
     "state": "diagnostics resolve",
-    "hosts": "diagnostics resolve compiled",  # sees Compiled only
+    "hosts": "diagnostics resolve targets.torch | compiled binding",  # of a target only what serves every host
     "report": "source diagnostics setting catalog counterparts filter expression config resolve targets.choose state",
     "binding": "diagnostics resolve compiled targets.torch targets.mindspore report",
     "api": "source diagnostics setting catalog registry filter expression config frontend resolve readers compiled "
     "targets.choose targets.torch targets.mindspore state hosts report binding",
-    "__init__": "| diagnostics registry config resolve compiled api binding",  # imports a name when it is asked for
+    "__init__": "| diagnostics registry config resolve step compiled api binding",  # imports a name when it is asked for
     "importers": "diagnostics config api",
     "arguments": "__init__",
     "cli": "diagnostics catalog registry resolve readers report targets.spec binding api importers arguments __init__",
@@ -58,7 +60,7 @@ LIBRARIES = {
     "targets.torch": {"torch"},
     "targets.mindspore": {"mindspore", "numpy"},  # tables are computed in double precision before they are tensors
     "state": {"numpy"},
-    "hosts": {"torch", "mindspore", "lightning", "transformers"},
+    "hosts": {"torch", "lightning", "pytorch_lightning", "transformers", "accelerate"},
     "report": {"rich", "matplotlib"},
     "binding": {"matplotlib"},  # for the type of `plan.plot()`
     "cli": {"rich"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,6 +12,9 @@ from torch import nn
 import optplan
 from optplan import ConfigError
 from tests.targets.networks import Pictures, document, same_weights, seeded, train, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFIG = document(
     {"type": "adamw", "lr": 1e-3},
@@ -44,11 +47,12 @@ def test_a_model_that_is_not_the_one_planned_for_is_refused() -> None:
     lead = "the model is not the one planned for: it"
     cure = "make the plan from this model: `optplan.plan(config, model)`"
     beside = f"{lead} has beside those of the plan 2 parameters: `heads.weight`, `heads.bias`"
+    near = "did you mean `heads.weight` for `head.weight`, `heads.bias` for `head.bias`?"
+    shapes = "`body.weight` [13, 64], planned with [12, 64], `body.bias` [13], planned with [12]"
     assert [(fault.code, fault.message, fault.help) for fault in caught.value.diagnostics] == [
-        ("OP502", f"{lead} lacks 2 parameters: `head.weight`, `head.bias`", "did you mean `heads.weight`?"),
+        ("OP502", f"{lead} lacks 2 parameters: `head.weight`, `head.bias`", near),
         ("OP502", beside, cure),
-        ("OP502", "parameter `body.weight` has shape [13, 64], and was planned with [12, 64]", cure),
-        ("OP502", "parameter `body.bias` has shape [13], and was planned with [12]", cure),
+        ("OP502", f"{lead} has 2 parameters of another shape: {shapes}", cure),
     ]
     assert [p.requires_grad for p in other.parameters()] == before
 
@@ -63,15 +67,102 @@ def test_one_parameter_and_many() -> None:
         plan.bind(nn.Linear(2, 2))
 
 
+def told_of_binding(plan: optplan.Plan, model: nn.Module) -> list[tuple[str, str, str | None]]:
+    """Code, message and cure of each reason why `plan` is not bound to `model`."""
+    with pytest.raises(ConfigError) as caught:
+        plan.bind(model)
+    return [(fault.code, fault.message, fault.help) for fault in caught.value.diagnostics]
+
+
+def test_one_other_shape_is_told_by_itself() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    other = Pictures()
+    other.final.weight = nn.Parameter(torch.ones(13))
+    cure = "make the plan from this model: `optplan.plan(config, model)`"
+    message = "parameter `final.weight` has shape [13], and was planned with [12]"
+    assert told_of_binding(plan, other) == [("OP502", message, cure)]
+
+
+def test_a_smaller_head_is_no_shard() -> None:
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    fewer = Pictures()
+    fewer.head = nn.Linear(12, 2)
+    ((code, message, _),) = told_of_binding(plan, fewer)
+    assert code == "OP502"
+    assert message.endswith("`head.weight` [2, 12], planned with [3, 12], `head.bias` [2], planned with [3]")
+
+
+OF_SHARDS = "make the plan before wrapping or sharding, and bind it after, to what `fully_shard(model)` has made"
+
+
 def test_an_empty_shard_is_named() -> None:
     plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
     shard = Pictures()
     shard.head.weight = nn.Parameter(torch.empty(0))
-    with pytest.raises(ConfigError) as caught:
-        plan.bind(shard)
-    (fault,) = caught.value.diagnostics
-    assert fault.message == "parameter `head.weight` has shape [0], and was planned with [3, 12]"
-    assert fault.help == "this is a shard: bind before sharding, or shard with `fully_shard`"
+    message = "the model has a shard of 1 parameter where the plan has the whole: `head.weight` [0] of [3, 12]"
+    assert told_of_binding(plan, shard) == [("OP507", message, OF_SHARDS)]
+
+
+def test_local_shards_are_named() -> None:
+    """What a process has of each parameter when they are cut in two along their first dimension."""
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    shard = Pictures()
+    for name, parameter in list(shard.named_parameters()):
+        owner, _, local = name.rpartition(".")
+        setattr(shard.get_submodule(owner), local, nn.Parameter(parameter.detach().chunk(2)[0].clone()))
+    ((code, message, cure),) = told_of_binding(plan, shard)
+    assert (code, cure) == ("OP507", OF_SHARDS)
+    assert message.startswith(
+        "the model has a shard of 10 parameters where the plan has the whole: `stem.weight` [2, 1"
+    )
+    assert message.endswith(", ...")
+
+
+def test_no_plan_is_made_from_an_empty_shard() -> None:
+    shard = Pictures()
+    shard.head.weight = nn.Parameter(torch.empty(0, 12))
+    for make in (optplan.plan, optplan.compile):
+        with pytest.raises(ConfigError) as caught:
+            make(CONFIG, shard, steps=UPDATES)
+        (fault,) = caught.value.diagnostics
+        assert (fault.code, fault.message) == ("OP507", "parameter `head.weight` has no elements: its shape is [0, 12]")
+        assert "make the plan before wrapping, and bind it after" in (fault.help or "")
+    shard.head.weight.requires_grad_(False)
+    assert "head.weight" in optplan.plan(CONFIG, shard, steps=UPDATES).names
+
+
+@pytest.mark.parametrize(
+    ("planned", "bound", "cure"),
+    [
+        (lambda m: m, lambda m: nn.ModuleDict({"net": m}), "all names begin with `net.` here: bind to `model.net`"),
+        (
+            lambda m: nn.ModuleDict({"net": m}),
+            lambda m: m,
+            "the plan's names begin with `net.`: bind it to the whole model that it was made from",
+        ),
+    ],
+    ids=["to a whole that has it", "to a part of it"],
+)
+def test_a_part_and_a_whole_are_told_apart(
+    planned: Callable[[nn.Module], nn.Module], bound: Callable[[nn.Module], nn.Module], cure: str
+) -> None:
+    plan = optplan.plan(document({"type": "adamw"}), planned(Pictures()))
+    (lacks, _) = told_of_binding(plan, bound(Pictures()))
+    assert lacks[2] == cure
+
+
+def test_what_is_tied_in_one_and_not_in_the_other_is_told() -> None:
+    def words(*, tied: bool) -> nn.Module:
+        model = nn.ModuleDict({"embed": nn.Embedding(7, 4), "head": nn.Linear(4, 7, bias=False)})
+        if tied:
+            model["head"].weight = model["embed"].weight
+        return model
+
+    one, other = (optplan.plan(document({"type": "adamw"}), words(tied=tied)) for tied in (True, False))
+    message = "`head.weight` is another name of `embed.weight` %s: tie the two in both, or in neither"
+    ((_, _, beside),) = told_of_binding(one, words(tied=False))
+    ((_, _, lacks),) = told_of_binding(other, words(tied=True))
+    assert (beside, lacks) == (message % "in the plan", message % "in this model")
 
 
 def test_the_order_of_modules_does_not_matter() -> None:
@@ -148,6 +239,53 @@ def test_gradients_are_switched_when_a_plan_is_bound() -> None:
     still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
     assert still == {"stem.weight", "stem.bias"}
     assert model.get_parameter("stem.weight").grad is None
+
+
+SWITCHED = "the model is not the one planned for: it has gradients switched"
+AS_PLANNED = (
+    "switch them back, make the plan from this model: `optplan.plan(config, model)`, or let a rule say `freeze: %s`"
+)
+
+
+def test_gradients_that_were_switched_since_are_refused() -> None:
+    model = seeded(Pictures)
+    model.get_submodule("head").requires_grad_(False)
+    plan = optplan.plan(document({"type": "adamw"}), model)
+    model.get_submodule("stem").requires_grad_(False)
+    model.get_parameter("head.bias").requires_grad_(True)
+    before = [p.requires_grad for p in model.parameters()]
+    off = f"{SWITCHED} off for 2 parameters that the plan trains: `stem.weight`, `stem.bias`"
+    on = f"{SWITCHED} on for 1 parameter that the plan leaves out: `head.bias`"
+    assert told_of_binding(plan, model) == [("OP502", off, AS_PLANNED % "false"), ("OP502", on, AS_PLANNED % "true")]
+    assert [p.requires_grad for p in model.parameters()] == before
+    # Each of the three cures
+    optplan.plan(document({"type": "adamw"}), model).bind(model)
+    rules = [{"where": "stem", "freeze": False}, {"where": "head", "freeze": True}]
+    optplan.plan(document({"type": "adamw"}, rules=rules), model).bind(model)
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.weight", "head.bias"]
+    plan.bind(model)
+
+
+def test_the_plan_that_is_bound_last_switches_last() -> None:
+    """Two stages of one training, planned beforehand: what the first freezes, the second takes in by a rule."""
+    model = seeded(Pictures)
+    first, second = (
+        optplan.plan(document({"type": "sgd", "lr": 0.1}, rules=[{"where": "stem", "freeze": freeze}]), model)
+        for freeze in (True, False)
+    )
+    again = optplan.plan(document({"type": "sgd", "lr": 0.1}), model)
+    one = first.bind(model)
+    assert not model.get_parameter("stem.weight").requires_grad
+    with pytest.raises(ConfigError, match="gradients switched off for 2 parameters that the plan trains"):
+        again.bind(model)
+    other = second.bind(model)
+    assert model.get_parameter("stem.weight").requires_grad
+    first.bind(model)
+    before = weights(model)
+    train(model, other, range(1))
+    assert torch.equal(model.get_parameter("stem.weight"), before["stem.weight"]), "frozen by the last that was bound"
+    assert not torch.equal(model.get_parameter("head.weight"), before["head.weight"])
+    assert len(one.parameters) == len(other.parameters) - 2
 
 
 def test_what_the_model_has_frozen_stays_out() -> None:

@@ -6,6 +6,7 @@ from io import BytesIO
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -139,6 +140,24 @@ def test_it_can_go_to_an_update() -> None:
     for t in (7, 3, 19, 0):
         compiled.scheduler.step(t)
         assert driven(compiled) == planned(compiled, t)
+
+
+@pytest.mark.parametrize("number", [0.31, 3.0, True, "3", torch.tensor(0.5), torch.tensor(3)])
+def test_what_is_no_number_of_an_update_changes_nothing(number: Any) -> None:
+    """`step(loss)` is how a metric is reported to torch's `ReduceLROnPlateau`: here it would be taken for an update."""
+    _, compiled = compile_pictures()
+    compiled.scheduler.step()
+    before = driven(compiled), compiled.scheduler.state_dict()
+    with pytest.raises(TypeError, match=r"reported by its name: `step\(loss=0.31\)`"):
+        compiled.scheduler.step(number)
+    with pytest.raises(TypeError, match="the number of an update"):
+        compiled.scheduler.load_state_dict(before[1] | {"last_epoch": number})
+    with pytest.raises(ValueError, match="counted from 0, and this is -1"):
+        compiled.scheduler.step(-1)
+    assert (driven(compiled), compiled.scheduler.state_dict()) == before
+    compiled.scheduler.step(np.int64(3))
+    assert type(compiled.scheduler.last_epoch) is int
+    assert driven(compiled) == planned(compiled, 3)
 
 
 def test_its_state_is_plain_and_loads_anywhere() -> None:

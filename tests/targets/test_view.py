@@ -11,7 +11,6 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper, offload_wrapper
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.fsdp._flat_param import FlatParameter
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import parametrizations, parametrize
 from torch.optim.swa_utils import AveragedModel
@@ -197,23 +196,6 @@ class Module(nn.Module):
 
 def test_names_that_only_look_like_a_wrappers_stay() -> None:
     assert names(Module()) == ["module.weight", "module.bias", "_orig_mod.weight", "_orig_mod.bias"]
-
-
-def test_flat_shards_are_refused() -> None:
-    module = nn.Module()
-    module._parameters["_flat_param"] = flat_parameter()  # noqa: SLF001 - as FSDP registers it
-    with pytest.raises(ConfigError, match="is a flat shard of several") as caught:
-        view(module)
-    (fault,) = caught.value.diagnostics
-    assert fault.code == "OP211"
-    assert fault.help is not None
-    assert "use_orig_params=True" in fault.help
-
-
-def flat_parameter() -> nn.Parameter:
-    """One as FSDP makes them."""
-    made: nn.Parameter = torch.Tensor._make_subclass(FlatParameter, torch.zeros(8), True)  # noqa: SLF001 - torch's own
-    return made
 
 
 # Parametrizations

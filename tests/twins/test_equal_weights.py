@@ -44,7 +44,7 @@ def drawn(name: str, shape: tuple[int, ...], update: int = 0) -> NDArray[np.floa
 
 def trained_module(plan: optplan.Plan, module: nn.Module) -> Weights:
     """The weights of a module after the updates."""
-    network, parameters = view_of_module(module)
+    network, parameters, *_ = view_of_module(module)
     named = dict(zip(network.names, parameters, strict=True))
     for name, parameter in named.items():
         parameter.data.copy_(torch.from_numpy(drawn(name, tuple(parameter.shape))))

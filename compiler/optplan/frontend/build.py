@@ -15,21 +15,23 @@ from optplan.diagnostics import suggestion
 from optplan.expression import Constant, Listing, Number
 from optplan.filter import And, Not, Or, SetName
 from optplan.frontend.filters import parse_filter
+from optplan.frontend.forms import NONE, parse_form
 from optplan.frontend.grammar import DEPTH
+from optplan.frontend.misplaced import read_number
 from optplan.frontend.multipliers import Multipliers
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 from optplan.frontend.patterns import parse_path
 from optplan.frontend.places import PLAIN
 from optplan.frontend.policies import parse_policy
 from optplan.frontend.shape import check_shape
-from optplan.frontend.values import FUNCTIONS, UNITS, parse_value
+from optplan.frontend.values import FUNCTIONS, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from optplan.catalog import Catalog
     from optplan.diagnostics import Collector
-    from optplan.expression import Value
+    from optplan.expression import Form, Value
     from optplan.filter import Filter
     from optplan.frontend.compose import Composed
     from optplan.frontend.nodes import Entry, Node
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     from optplan.frontend.tree import Tree
 
 # Words of the expression languages that are no attribute, function, phase or unit.
-_WORDS = frozenset({"base", "layers", "and", "or", "not", "over", "into", "per", "true", "false", "null", "x", "all"})
+_OPERATORS = frozenset({"and", "or", "not", "over", "into", "per"})
+_WORDS = _OPERATORS | {"base", "layers", "true", "false", "null", "x", "all", NONE}
 _ELEMENT = re.compile(r"([A-Za-z_]\w*)\[(\d+)\]")
 
 
@@ -65,9 +68,11 @@ class _Builder:
         schedule = tuple(self._schedule(self._checked.root, (), base=False))
         options = tuple(self._options(self._checked.root, ()))
         horizon = self._horizon()
+        step = self._accumulate(), self._form("clip"), self._form("loss_scale")
         if optimizer is None:
             return None
-        return Config(optimizer, optimizers, let, layers, sets, rules, horizon, schedule, options, sources=sources)
+        whole = let, layers, sets, rules, horizon, schedule, options, *step
+        return Config(optimizer, optimizers, *whole, sources=sources)
 
     # Access
 
@@ -203,8 +208,8 @@ class _Builder:
             return Constant(value, node.span)
         if isinstance(value, (int, float)):
             return Number(value, node.span)
-        known_names = names or self._names
-        return parse_value(node.text, self._collector, names=known_names, base=base, attributes=attributes)
+        given, phases = names or self._names, self._catalog.policies
+        return read_number(node.text, self._collector, names=given, base=base, attributes=attributes, phases=phases)
 
     def _options(self, node: Mapping, path: tuple[str | int, ...]) -> Iterator[Option]:
         for target in self._catalog.options:
@@ -287,7 +292,12 @@ class _Builder:
             if not isinstance(each.value, Scalar):
                 continue
             policy = parse_policy(
-                each.value.text, self._collector, names=self._names, base=base, phases=self._catalog.policies
+                each.value.text,
+                self._collector,
+                names=self._names,
+                base=base,
+                attributes=tuple(self._catalog.attributes) if base else (),
+                phases=self._catalog.policies,
             )
             policy = policy and self._multipliers.into(policy)
             if policy is not None:
@@ -305,6 +315,16 @@ class _Builder:
             if isinstance(values.get(name), float):
                 values[name] = int(values[name])
         return Horizon(**values, span=None if node is None else node.span)
+
+    def _accumulate(self) -> int:
+        node = self._value_at("accumulate")
+        return int(node.value) if isinstance(node, Scalar) and isinstance(node.value, (int, float)) else 1
+
+    def _form(self, key: str) -> Form | None:
+        node = self._value_at(key)
+        if not isinstance(node, Scalar):
+            return None
+        return parse_form(node.text, self._collector, key=key, names=self._names, forms=self._catalog.forms)
 
 
 def _element(name: str) -> tuple[str, int | None]:

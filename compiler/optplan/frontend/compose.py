@@ -46,11 +46,15 @@ TOP_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """The merged document, without `extends`, and the texts that it came from, the first one first."""
+    """The merged document, without `extends`, and the texts that it came from, the first one first.
+
+    `overridden` says whether single values were changed after that.
+    """
 
     root: Mapping
     sources: tuple[Source, ...]
     tree: Tree = field(default_factory=lambda: Tree(None, {}))
+    overridden: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +87,8 @@ def compose(
     merged = composer.take(source, home, (place,) if place else ())
     if merged is None or composer.failed:
         return None
-    for text in (overrides,) if isinstance(overrides, str) else overrides:
+    changes = (overrides,) if isinstance(overrides, str) else tuple(overrides)
+    for text in changes:
         if isinstance(text, str):
             merged = _override(merged, Source("--set", text), collector)
         else:
@@ -91,7 +96,7 @@ def compose(
             collector.error("OP111", message, help=_OVERRIDE_CURE)
     if home is not None:
         composer.tree.folders["--set"] = home
-    return Composed(merged, tuple(composer.sources), composer.tree)
+    return Composed(merged, tuple(composer.sources), composer.tree, overridden=bool(changes))
 
 
 class _Composer:

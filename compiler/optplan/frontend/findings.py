@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optplan.catalog import ELSEWHERE
 from optplan.diagnostics import nearest, suggestion
+from optplan.frontend.namesakes import KEYS
 from optplan.frontend.nodes import Mapping, Scalar
 from optplan.frontend.places import is_setting
 from optplan.frontend.scalars import core_value
@@ -135,6 +136,8 @@ class Findings:
 
     def _elsewhere(self, name: str, path: Path) -> str | None:
         """How to write what has another form here, at the top or in a rule."""
+        if not path and name in KEYS:
+            return f"did you mean `{KEYS[name]}`?"
         if name in _FACTORS and _is_rule(path):
             node = self._nodes.get((*path, name))
             number = isinstance(node, Scalar) and type(node.value) in (int, float)
@@ -249,6 +252,8 @@ class Findings:
             return "a plain number stands here, without quotes"
         if path == ("layers",):
             return f"write `[{value}]`"
+        if path[-1] == "schedule":
+            return f"say below it what has the policy: `lr: {value}`"
         if expects == "a mapping" and value in self._catalog.optimizers:
             return f"write `{{type: {value}}}`"
         return None

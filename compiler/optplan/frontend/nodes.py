@@ -101,15 +101,16 @@ def plain(node: Node) -> Any:
     return node.span.text
 
 
-def expression_text(node: Node, collector: Collector, what: str) -> Text | None:
+def expression_text(node: Node, collector: Collector, what: str, cure: str | None = None) -> Text | None:
     """The text of the expression at `node`, whatever type YAML would give it; an empty value is an empty text.
 
-    `what` names what is expected, with its article ("a filter").  None, and OP007 reported, where YAML read an alias,
-    a tag or a collection, or split the expression at a comma or bracket.
+    `what` names what is expected, with its article ("a filter"); `cure` says how to write it, where that is known.
+    None, and OP007 reported, where YAML read an alias, a tag or a collection, or split the expression at a comma or
+    bracket.
     """
     if isinstance(node, Scalar):
         return node.text
-    cure = _cure(node, what)
+    cure = cure or _cure(node, what)
     if isinstance(node, Unread):
         collector.error("OP007", _misread(node, f"where {what} is expected"), _fault_span(node), help=cure)
         return None
@@ -128,6 +129,8 @@ def _cure(node: Node, what: str) -> str:
     parts = [item.text.value for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
     if what == "a filter" and len(parts) > 1:
         return f"join filters by `or`: `{' or '.join(parts)}`"
+    if what == "a policy" and parts:
+        return _joined(parts)
     # a collection in block style is no misread expression, and would not be one in quotes
     misread = isinstance(node, Unread) or (isinstance(node, Sequence) and node.flow)
     if isinstance(node, Mapping) and node.flow:
@@ -135,6 +138,19 @@ def _cure(node: Node, what: str) -> str:
     proper = written_properly(node.span) if misread else None
     return (
         f"write it in quotes: {proper}" if proper else f"write {what} as one text, in one line or indented after `>-`"
+    )
+
+
+def _joined(parts: list[str]) -> str:
+    """How to write a list of phases, or of values, as a policy."""
+    if len(parts) == 1:
+        return f"write it without brackets: `{parts[0]}`" if "(" in parts[0] else f"`hold(at={parts[0]})` keeps a value"
+    if "(" in "".join(parts):
+        return f"write `->` between phases that follow each other: `{' -> '.join(parts)}`"
+    values = ", ".join(parts)
+    return (
+        f"write `piecewise(at=[...], values=[{values}])` with the times between the values; "
+        'a file with a value for each update is `table(file="...")`'
     )
 
 

@@ -13,6 +13,7 @@ is in the catalog, that `Phase.argument` finds each required argument, and that 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from optplan.expression import (
     Times,
 )
 from optplan.frontend.grammar import shown
+from optplan.frontend.stock import instead
 from optplan.frontend.values import Scope, check, walk
 from optplan.source import Span
 
@@ -46,12 +48,12 @@ if TYPE_CHECKING:
     from optplan.expression import Argument, Policy, Value
 
 _OTHER_PHASES = {
-    **dict.fromkeys(("constant", "const"), "hold"),
-    "exponential": "exp",
-    "polynomial": "poly",
-    "cosine_annealing": "cosine",
-    "onecyclelr": "onecycle",
+    **dict.fromkeys(("constant", "const", "null", "none"), "hold()"),
+    "exponential": "exp()",
+    "polynomial": "poly()",
+    "cosine_annealing": "cosine()",
 }
+_IN_A_RULE = "put the policy in a rule with `where: all`, whose own `schedule` may use it"
 
 
 def check_policy(
@@ -60,10 +62,11 @@ def check_policy(
     *,
     names: Collection[str],
     base: bool,
+    attributes: Collection[str],
     phases: Mapping[str, PolicyType],
 ) -> bool:
     """Whether `policy` holds against the catalog's `phases`; the arguments are those of `parse_policy`."""
-    checker = _Checker(collector, names, phases, base=base)
+    checker = _Checker(collector, names, attributes, phases, base=base)
     checker.check(policy)
     checker.check_last(policy, None)
     return not checker.failed
@@ -72,15 +75,23 @@ def check_policy(
 def unknown_phase(name: str, phases: Collection[str]) -> tuple[str, str | None]:
     """Message and cure for a phase that is not among `phases`."""
     meant = _OTHER_PHASES.get(name.lower())
+    cure = f"write `{meant}`" if meant else instead(name)
     known = "the phases are " + ", ".join(f"`{phase}`" for phase in phases)
-    return f"unknown phase `{shown(name)}`", f"write `{meant}()`" if meant else suggestion(name, phases, known)
+    return f"unknown phase `{shown(name)}`", cure or suggestion(name, phases, known)
 
 
 class _Checker:
     def __init__(
-        self, collector: Collector, names: Collection[str], phases: Mapping[str, PolicyType], *, base: bool
+        self,
+        collector: Collector,
+        names: Collection[str],
+        attributes: Collection[str],
+        phases: Mapping[str, PolicyType],
+        *,
+        base: bool,
     ) -> None:
-        self.collector, self.names, self.phases, self.base = collector, names, phases, base
+        self.collector, self.phases, self.base = collector, phases, base
+        self._scope = partial(Scope, names=names, attributes=attributes, otherwise=_IN_A_RULE)
         self.failed = False
 
     def check(self, policy: Policy) -> None:
@@ -209,13 +220,12 @@ class _Checker:
     def _plain(self, kind: str, value: Value, argument: ArgumentType | None = None) -> None:
         """Check a duration, a value, a number or a count."""
         if kind == "duration":
-            scope = Scope("a duration", "OP403", self.names, quantities=True)
-            if self._in_scope(value, scope):
+            if self._in_scope(value, self._scope("a duration", "OP403", quantities=True)):
                 self._duration(value)
         elif kind == "value":
-            if self._in_scope(value, Scope("a value", "OP405", self.names, ratios=True)):
+            if self._in_scope(value, self._scope("a value", "OP405", ratios=True)):
                 self._degree(value)
-        elif self._in_scope(value, Scope("a number", "OP402", self.names)) and argument is not None:
+        elif self._in_scope(value, self._scope("a number", "OP402")) and argument is not None:
             self._number(value, argument)
 
     def _in_scope(self, value: Value, scope: Scope) -> bool:
@@ -288,17 +298,29 @@ class _Checker:
         self._error("OP405", f"`{operation}` does not make a ratio or a number of these", value.span, cure)
 
     def _durations(self, chain: Then) -> None:
-        """Only one phase of a chain may take what is left."""
+        """Only one phase of a chain may take what is left, and none where a last one does."""
+        taking = [item for item in chain.items if isinstance(item, Phase) and self._last(item)]
+        if taking:
+            before = chain.items[: chain.items.index(taking[0])]
+            for phase in (phase for item in before for phase in _open_phases(item, self.phases)):
+                name, place = _shown(phase)
+                message = f"`{name}` has no duration, and `{taking[0].name}` behind it takes what is left"
+                self._error("OP404", message, place, "give it one, such as `10%`")
+            return
         for phase in list(_open_phases(chain, self.phases))[1:]:
-            name, place = ("base", phase.span) if isinstance(phase, Before) else (phase.name, phase.name_span)
+            name, place = _shown(phase)
             cure = "only one phase of a chain takes what is left: give the others a duration, such as `10%`"
             self._error("OP404", f"`{name}` is a second phase without a duration", place, cure)
+
+    def _last(self, phase: Phase) -> bool:
+        known = self.phases.get(phase.name)
+        return known is not None and known.last
 
     def _ends(self, policy: Over | Into) -> None:
         """What stands before `over` or `into` says how long it lasts."""
         operator = "over" if isinstance(policy, Over) else "into"
         for phase in _open_phases(policy.first, self.phases):
-            name, place = ("base", phase.span) if isinstance(phase, Before) else (phase.name, phase.name_span)
+            name, place = _shown(phase)
             cure = "what stands before it is there for a while: give it a duration, such as `10%`"
             if isinstance(phase, Before):
                 cure = "what stands before it is there for a while: put `base` behind it"
@@ -321,6 +343,11 @@ def _named(phase: PolicyType, value: Value) -> str | None:
     """The cure for a value without its name: most often it is where the phase goes."""
     name = next((name for name in ("to", "at", "from") if name in phase.arguments), None)
     return f"write `{name}={value}`" if name else None
+
+
+def _shown(phase: Phase | Before) -> tuple[str, Span | None]:
+    """What messages call a phase, and its place."""
+    return ("base", phase.span) if isinstance(phase, Before) else (phase.name, phase.name_span)
 
 
 def _name_span(argument: Argument) -> Span | None:

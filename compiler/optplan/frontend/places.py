@@ -15,6 +15,7 @@ Path = tuple[str | int, ...]
 
 # Where the text of a scalar is read, whatever type YAML would give it, and what it is called there.
 FILTER, PATTERN, POLICY = "a filter", "a path pattern", "a policy"
+FORMS = {"clip": "a clip", "loss_scale": "a loss scale"}
 # Keys of an optimizer or a rule that hold no setting.
 PLAIN = frozenset({"type", "where", "name", "use", "freeze", "optional", "schedule", "torch", "mindspore"})
 
@@ -28,8 +29,8 @@ def expected_expression(path: Path) -> str | None:
             return PATTERN
         case ("schedule", str()) | ("rules", int(), "schedule", str()):
             return POLICY
-        case ("clip",) | ("loss_scale",):
-            return "one text"
+        case (str(key),):
+            return FORMS.get(key)
     return None
 
 

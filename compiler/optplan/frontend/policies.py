@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from optplan.expression import Argument, Before, Into, Over, PerEpoch, Phase, Then, Times
 from optplan.frontend.grammar import Fault, Language, Stop, build, fail, place, shown
 from optplan.frontend.phases import check_policy, unknown_phase
-from optplan.frontend.values import OPERANDS, ValueBuilder
+from optplan.frontend.stock import instead
+from optplan.frontend.values import OPERANDS, UNITS, ValueBuilder
 from optplan.frontend.values import explain as explain_value
 
 if TYPE_CHECKING:
@@ -33,17 +34,19 @@ def parse_policy(
     *,
     names: Collection[str],
     base: bool,
+    attributes: Collection[str],
     phases: Mapping[str, PolicyType],
 ) -> Policy | None:
     """The policy that `text` is, or None with every fault reported.
 
-    Its arguments may use `names`, which `let` defines; `base` says whether a policy stood before, as in a rule's own
-    schedule; `phases` are those of the catalog.
+    Its arguments may use `names`, which `let` defines, the numbers among `attributes`, and `layers` where there are
+    any; `base` says whether a policy stood before.  A rule's own schedule has both.  `phases` are those of the catalog.
     """
     policy = read_policy(text, collector, phases=phases)
-    if policy is None or not check_policy(policy, collector, names=names, base=base, phases=phases):
+    if policy is None:
         return None
-    return policy
+    fine = check_policy(policy, collector, names=names, base=base, attributes=attributes, phases=phases)
+    return policy if fine else None
 
 
 def read_policy(text: Text, collector: Collector, *, phases: Collection[str]) -> Policy | None:
@@ -96,9 +99,12 @@ def _explain(stop: Stop) -> Fault:
         return _explain_argument(stop)
     if "PHASE" in expected:
         number = re.fullmatch(r"\.?\d[\w.+-]*", found)
-        return stop.wanted("a phase", f"`hold(at={found})` keeps a value" if number else None)
+        ratio = "x" * (stop.before == "*" and not found.endswith("x"))
+        return stop.wanted("a phase", f"`hold(at={found}{ratio})` keeps a value" if number else None)
     if "LPAR" in expected:
-        return stop.wanted("`(`", f"write `{shown(stop.before)}(...)`")
+        dotted = re.match(r"[\w.]*", stop.text[stop.begin :]) if found == "." else None
+        cure = instead(dotted[0]) if dotted else None
+        return stop.wanted("`(`", cure or f"write `{shown(stop.before)}(...)`")
     if expected == {"_EPOCH"}:
         return stop.wanted("`epoch`", "write `per epoch`")
     cure = "write `->` between two phases" if found in _OTHER_ARROWS else None
@@ -113,7 +119,12 @@ def _explain_argument(stop: Stop) -> Fault:
         return Fault(f"`{stop.opener}` is never closed", at, at + 1, f"close it before `{found}`")
     if found in (":", "=", "==") and re.fullmatch(r"[^\W\d]\w*", stop.before):
         return stop.fault(f"`{found}` does not name an argument", f"write `{stop.before}=...`")
-    if found in ("^", "%") or stop.opener != "(":
+    if found in UNITS:
+        unit = "epoch" if found == "epochs" else found
+        return stop.wanted(
+            "an operator", f"a unit follows a number that is written out: write `* 1{' ' * (unit != '%')}{unit}`"
+        )
+    if found == "^" or stop.opener != "(":
         return explain_value(stop)
     cure = "write a comma between two arguments" if found[:1].isalnum() else None
     return stop.wanted("`,` or `)`", cure)

@@ -23,23 +23,40 @@ _ESCAPED = re.compile('["\\\\\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ufeff\\ufffe\
 def from_mapping(data: object, name: str = "<mapping>") -> Source:
     """The text of `data`: mappings, sequences, texts, numbers, booleans and None.
 
-    Anything that quacks like them counts: tuples, OmegaConf nodes, numpy scalars (by `item()`), paths.
+    Anything that quacks like them counts: tuples, OmegaConf nodes, numpy scalars (by `item()`), paths.  An OmegaConf
+    node's interpolations are resolved, and its lines known by the names that they have in the whole configuration.
 
     Raises:
         ConfigError: OP103 for every value of another kind, OP006 for one too deep (or inside itself).
 
     """
     collector = Collector()
-    renderer = _Renderer(collector)
+    root = _root(data)
+    renderer = _Renderer(collector, root or ())
     lines = renderer.lines(data, ())
     collector.check()
-    return Source(name, "\n".join(lines) + "\n")
+    paths = () if root is None else tuple(".".join((*root, *path)) for path in renderer.trail)
+    return Source(name, "\n".join(lines) + "\n", paths)
+
+
+def _root(data: Any) -> tuple[str, ...] | None:
+    """Where an OmegaConf node stands in its configuration, as Hydra's command line writes it; None for anything else.
+
+    `stages[0].optim` is `stages.0.optim` there.
+    """
+    full = getattr(data, "_get_full_key", None)
+    if not callable(full):
+        return None
+    name = str(full(None)).replace("[", ".").replace("]", "")
+    return tuple(filter(None, name.split(".")))
 
 
 class _Renderer:
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, root: tuple[str, ...]) -> None:
         self.collector = collector
+        self.root = root
         self.count = 0
+        self.trail: list[tuple[str, ...]] = []  # what each line sets, from the top
 
     def lines(self, data: object, path: tuple[str, ...]) -> list[str]:
         """The lines of `data`, not yet indented."""
@@ -51,12 +68,13 @@ class _Renderer:
         try:
             parts = self.parts(data, path)
         except Exception as error:  # noqa: BLE001 - a foreign mapping runs its own code, OmegaConf's interpolations say
-            self.fault(path, f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            self.unreadable(path, error)
             return ["null"]
         if isinstance(parts, str):
             return [parts]
         lines: list[str] = []
         for head, value, below in parts:
+            self.trail.append(below)
             body = self.lines(value, below)
             if not _nested(body):
                 lines.append(f"{head} {body[0]}")
@@ -67,11 +85,19 @@ class _Renderer:
     def parts(self, data: Any, path: tuple[str, ...]) -> str | list[tuple[str, object, tuple[str, ...]]]:
         """A scalar's text, or the keys and values of a collection."""
         if isinstance(data, Mapping):
-            found = [(self.key(key, path), value) for key, value in data.items()]
+            found = [(self.key(key, path), self.value(data, key, path)) for key in data]
             return [(f"{_key(key)}:", value, (*path, key)) for key, value in found if key is not None] or "{}"
         if isinstance(data, Sequence) and not isinstance(data, (str, bytes, bytearray)):
             return [("-", item, (*path, str(index))) for index, item in enumerate(data)] or "[]"
         return self.scalar(data, path)
+
+    def value(self, data: Any, key: Any, path: tuple[str, ...]) -> object:
+        """The value at a key, by itself: an OmegaConf node reads its interpolations now."""
+        try:
+            return data[key]
+        except Exception as error:  # noqa: BLE001 - as above
+            self.unreadable((*path, str(key)), error)
+            return None
 
     def key(self, key: object, path: tuple[str, ...]) -> str | None:
         if isinstance(key, str) and not _surrogate(key):
@@ -100,9 +126,13 @@ class _Renderer:
         self.fault(path, f"is a `{type(data).__name__}`, which a document cannot hold")
         return "null"
 
+    def unreadable(self, path: tuple[str, ...], error: Exception) -> None:
+        self.fault(path, f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+
     def fault(self, path: tuple[str, ...], words: str) -> None:
         cure = "use mappings, lists, texts, numbers, booleans and None"
-        self.collector.error("OP103", f"{_at(path)} {words}" if path else f"the mapping {words}", help=cure)
+        where = _at((*self.root, *path)) if path else "the mapping"
+        self.collector.error("OP103", f"{where} {words}", help=cure)
 
 
 def _at(path: tuple[str, ...]) -> str:

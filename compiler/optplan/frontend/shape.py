@@ -12,20 +12,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from optplan.frontend.findings import Findings
+from optplan.frontend.namesakes import as_form
 from optplan.frontend.nodes import Mapping, Scalar, Sequence, expression_text, refuse
-from optplan.frontend.places import PATTERN, Checked, expected_expression, is_setting
+from optplan.frontend.places import FORMS, PATTERN, Checked, expected_expression, is_setting
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
     from optplan.catalog import Catalog
     from optplan.diagnostics import Collector
-    from optplan.frontend.nodes import Entry, Node
+    from optplan.frontend.nodes import Node
     from optplan.frontend.places import Path
     from optplan.source import Span
-
-# What each of these says when it says nothing.
-_LATER = {"accumulate": (1,), "clip": ("none",), "loss_scale": ("none",)}
 
 
 def check_shape(root: Mapping, catalog: Catalog, collector: Collector) -> Checked:
@@ -77,7 +75,8 @@ class _Shape:
         if what == PATTERN and isinstance(node, Sequence) and _patterns(node):
             # A list inside `layers` is one layer of several patterns, in brackets too.
             return [self._data(item, (*path, place)) for place, item in enumerate(node.items)]  # type: ignore[return-value]  # a list of texts
-        text = expression_text(node, self._collector, what)
+        cure = as_form(node, self._catalog.forms[str(path[0])]) if path[0] in FORMS else None
+        text = expression_text(node, self._collector, what, cure)
         if text is None:
             self._checked.faulty.add(path)
             return None
@@ -97,23 +96,10 @@ class _Shape:
         for entry in node.entries:
             below = (*path, entry.name)
             self._keys[below] = entry.key.span
-            if self._later(entry, below):
-                self._checked.faulty.add(below)
-                continue
             value = self._data(entry.value, below)
             if below not in self._checked.faulty:
                 data[entry.name] = value
         return data
-
-    def _later(self, entry: Entry, path: Path) -> bool:
-        """Report what the language has and this release does not; whether it was reported."""
-        name = entry.name
-        if path != (name,) or name not in _LATER:
-            return False
-        if isinstance(entry.value, Scalar) and entry.value.value in _LATER[name]:
-            return False
-        self._collector.error("OP109", f"`{name}` is not supported yet", entry.key.span, help="remove it")
-        return True
 
 
 @lru_cache(maxsize=1)

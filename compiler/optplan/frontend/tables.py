@@ -16,7 +16,7 @@ from zlib import crc32
 from optplan.frontend.automaton import Automaton
 
 # the languages, each with the grammars that its own is made of
-SOURCES = {"filter": ("filter",), "value": ("value",), "policy": ("policy", "value")}
+SOURCES = {"filter": ("filter",), "value": ("value",), "policy": ("policy", "value"), "form": ("form", "value")}
 
 _PACKAGE, _FILE = "optplan.grammar", "tables.json"
 

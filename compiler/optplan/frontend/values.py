@@ -70,7 +70,10 @@ def parse_value(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression may be made of, and what it is called; `code` is that of what has no place in it."""
+    """What an expression may be made of, and what it is called; `code` is that of what has no place in it.
+
+    Where it has no `attributes`, `otherwise` says what may ask for a parameter's own numbers.
+    """
 
     what: str
     code: str
@@ -79,6 +82,7 @@ class Scope:
     base: bool = False
     ratios: bool = False
     quantities: bool = False
+    otherwise: str = "a rule's setting may use it"
 
     @property
     def known(self) -> list[str]:
@@ -236,7 +240,7 @@ def _name_fault(name: str, scope: Scope) -> tuple[str, str, str | None] | None:
         if name in FUNCTIONS:
             return scope.code, f"the function `{name}` without its arguments", f"write `{name}(...)`"
         if name in _OWN:
-            return "OP302", f"`{name}` is a parameter's own, and has no value here", "a rule's setting may use it"
+            return "OP302", f"`{name}` is a parameter's own, and has no value here", scope.otherwise
         otherwise = "define it under `let`"
         if scope.base:
             otherwise = "what stood before is `base`, ten times that `10x`; other names are defined under `let`"

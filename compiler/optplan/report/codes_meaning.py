@@ -112,6 +112,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "the number itself.",
         "optplan: 1\noptimizer: {type: adamw, lr: 0.1x}",
     ),
+    "OP307": Explanation(
+        "`clip` and `loss_scale` are `none` or a form such as `norm(1.0)` and `dynamic(init=65536)`; a loss scale may "
+        "be a number alone. The form, or an argument of it, is unknown, missing, given twice or of another kind: "
+        "`optplan help clip` and `optplan help loss_scale` list the forms, `optplan help loss_scale.dynamic` what one "
+        "takes.",
+        "clip: clip_grad_norm_(1.0)",
+    ),
     "OP401": Explanation(
         "The policy breaks the grammar: `->` has nothing beside it, a phase has no parentheses, an argument no "
         "comma. A policy is phases with `->`, `over`, `into` and `*` between them, such as `warmup(5%) -> "
@@ -186,6 +193,28 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Import the module that calls `optplan.register` first, or install the package that offers it by an entry "
         "point.",
         '$ python -c "import optplan; optplan.Plan.from_json(text).bind(model)"',
+    ),
+    "OP506": Explanation(
+        "A library that runs the training loop clips, accumulates or scales the loss itself, by arguments of its own, "
+        "and these are not what the file says. Give it the arguments that are made from the plan: "
+        "`optplan.hosts.lightning.trainer_arguments(plan)` for Lightning's `Trainer`, "
+        "`optplan.hosts.transformers.training_arguments(plan)` for `TrainingArguments`.",
+        "$ Trainer(gradient_clip_val=0.5)  # and the file says `clip: norm(1.0)`",
+    ),
+    "OP507": Explanation(
+        "A process of several has pieces of the parameters, and their own shapes say nothing about the network: a plan "
+        "from them would differ from process to process. Make the plan from the whole network, on any device, the "
+        "meta device too, and bind it after wrapping or sharding. `fully_shard` keeps names and shapes, so that both "
+        "orders give the same plan; under FSDP1 (`FullyShardedDataParallel`) only what looks at each element by itself "
+        "can be bound, and with `use_orig_params=True`.",
+        "$ python -c \"import optplan; optplan.plan('a.optim.yaml', FullyShardedDataParallel(model))\"",
+    ),
+    "OP508": Explanation(
+        "`DistributedDataParallel` and `FullyShardedDataParallel` settle when they are made which parameters have "
+        "gradients; one that is switched on later is averaged over no processes, and one that is switched off is "
+        "waited for. Bind the plan to the bare model first, which switches what rules with `freeze` name, and wrap "
+        "the model then. `DistributedDataParallel` keeps the parameters, so that what is bound before it stays right.",
+        "$ optplan.plan('head_only.optim.yaml', model).bind(DistributedDataParallel(model))",
     ),
     "OP601": Explanation(
         "The file given by `--params` is neither a manifest nor a checkpoint whose header can be read, is damaged, "

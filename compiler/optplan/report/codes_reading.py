@@ -105,9 +105,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "OP109": Explanation(
         "The language has this, and this release cannot carry it out yet. Nothing is done in its place, so that no "
-        "run goes another way than its file says. Leave it out, or write it with what there is: `optplan help "
-        "policies` lists the phases.",
-        "clip: norm(1.0)",
+        "run goes another way than its file says. Nothing of version 1 is like that now. Leave it out, or write it "
+        "with what there is: `optplan help policies` lists the phases.",
+        "$ optplan check written_for_a_later_release.optim.yaml",
     ),
     "OP110": Explanation(
         "A file that `extends` names is not there, lies outside the directory of the first file, extends itself, or "
@@ -143,5 +143,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         "file takes this one, or it excludes another that is given. `optplan help adamw` lists the options that an "
         "optimizer's class takes.",
         "optplan: 1\noptimizer: {type: muon, lr: 0.02, torch: {fused: true}}",
+    ),
+    "OP116": Explanation(
+        "A warning: the file gives something a name and asks for it nowhere, so that it has no effect. Often a rule or "
+        "a factor was forgotten. Entries of a file that is extended are not looked at, for they serve other files "
+        "too.",
+        "let: {batch: 1024}\nsets: {no_decay: norm or bias}",
     ),
 }

@@ -132,7 +132,7 @@ def curves_of(plan: Plan, keys: Sequence[str], end: int, most: int | None = MOST
         alike.setdefault((column.key, column.own, column.curve), []).append(column.group)
     kinds = [_Column(key, groups[0], own, curve) for (key, own, curve), groups in alike.items()]
     samples = [array("d") for _ in kinds]
-    for row in _rows(kinds, updates):
+    for row in _rows(kinds, updates, plan.horizon.last):
         for sample, value in zip(samples, row, strict=True):
             sample.append(value)
     lines: dict[str, dict[bytes, tuple[list[str], array[float]]]] = {key: {} for key in keys}
@@ -169,7 +169,7 @@ def table(plan: Plan, keys: Sequence[str], updates: Sequence[int]) -> Iterator[s
 
     epochs = [] if length is None else ["epoch"]
     yield line(["update", *epochs, *(f"{column.key}:{column.group}" for column in columns)])
-    for t, row in zip(updates, _rows(columns, updates), strict=True):
+    for t, row in zip(updates, _rows(columns, updates, plan.horizon.last), strict=True):
         epoch = [] if length is None else [repr(float(t / length))]
         yield line([str(t), *epoch, *map(repr, row)])
 
@@ -192,8 +192,11 @@ def _own(group: Group, key: str) -> float | None:
         return None
 
 
-def _rows(columns: Sequence[_Column], updates: Iterable[int]) -> Iterator[list[float]]:
-    """The numbers of all columns at each update; what is a multiple of the own value is evaluated once a curve."""
+def _rows(columns: Sequence[_Column], updates: Iterable[int], last: int | None) -> Iterator[list[float]]:
+    """The numbers of all columns at each update; what is a multiple of the own value is evaluated once a curve.
+
+    `last` is the run's last update, after which a curve without an end holds its value.
+    """
     shared: dict[Curve, int] = {}
     places = []
     for column in columns:
@@ -201,8 +204,13 @@ def _rows(columns: Sequence[_Column], updates: Iterable[int]) -> Iterator[list[f
         places.append(shared.setdefault(column.curve, len(shared)) if relative and column.curve is not None else -1)
     jobs = [(column.own, column.curve, place) for column, place in zip(columns, places, strict=True)]
     for t in updates:
-        factors = [curve.factor(t) for curve in shared]
+        held = t if last is None else min(t, last)
+        factors = [curve.factor(held if curve.endless else t) for curve in shared]
         yield [
-            own if curve is None else own * factors[place] if place >= 0 else curve.value(t, own)
+            own
+            if curve is None
+            else own * factors[place]
+            if place >= 0
+            else curve.value(held if curve.endless else t, own)
             for own, curve, place in jobs
         ]

@@ -54,6 +54,7 @@ def explain(plan: Plan, name: str, catalog: Catalog, *, colour: bool = False) ->
         ("cascade", _cascade(treatment.history)),
         ("values", _values(plan, treatment, group, catalog) if group else []),
         ("schedule", list(_schedule(plan, group, catalog)) if group else []),
+        ("step", _step(plan) if group else []),
     ):
         if block:
             lines += ["", painted(title, CYAN, colour=colour), *(_dimmed(line, colour=colour) for line in block)]
@@ -181,6 +182,17 @@ def _schedule(plan: Plan, group: Group, catalog: Catalog) -> Iterator[str]:
             begin, plateau = curve.waits
             line = f"    from update {ceil(begin):,} on times {plateau.gamma:g} at each reduction by `{plateau.metric}`"
             yield f"{line}, which the training loop reports"
+
+
+def _step(plan: Plan) -> list[str]:
+    """What the whole plan does with a loss and its gradients before an update, and where that stands."""
+    rows = [("  accumulate", f"{plan.accumulate} batches make one update", "")] if plan.accumulate > 1 else []
+    for topic, part in (("clip", plan.clip), ("loss scale", plan.loss_scale)):
+        if part is not None:
+            place = part.origin
+            where = "" if place is None else f"{place.source}:{place.line}" if place.line else place.source
+            rows.append((f"  {topic}", str(part), printable(where)))
+    return aligned(rows) if rows else []
 
 
 def _dimmed(line: str, *, colour: bool) -> str:

@@ -32,16 +32,19 @@ from optplan.report.notation import (
     wrapped,
     written,
 )
-from optplan.targets.choose import lowering
+from optplan.report.recognised import recognised
+from optplan.targets.choose import framework, lowering
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from optplan.resolve.curve import Curve
     from optplan.resolve.plan import Group, Plan, Setting
+    from optplan.resolve.training import LossScale
 
 WIDTH = 100
 _NARROWEST = 16
+_LIMITED = {"norm": "by the norm of all gradients together", "value": "each element of a gradient"}
 _STILL = "frozen in the network itself; a rule with `freeze: false` takes them in"
 # columns that every plan has: place, name, optimizer, parameters, numel
 _FIRST = 5
@@ -238,15 +241,31 @@ def _schedules(plan: Plan) -> tuple[list[str], list[Remark]]:
         for key, each in curves.items()
         for place, curve in enumerate(each)
     }
+    stock = _stock(plan)
     remarks = []
     for key, each in curves.items():
         twice = len(set(each.values())) < len(each)
         for curve, text in each.items():
             # one text makes two curves where `base` stands for different ones
-            remarks.append(Remark("schedule", key + marks[key, curve], printable(str(curve) if twice else text)))
+            said = printable(str(curve) if twice else text)
+            call = stock.get(curve) if key == "lr" else None
+            said += f"; the values of {call}" if call else ""
+            remarks.append(Remark("schedule", key + marks[key, curve], said))
     if len({group.curves for group in plan.groups}) <= 1:
         return ["" for _ in plan.groups], remarks
     return [", ".join(key + marks[key, curve] for key, curve in group.curves) or "-" for group in plan.groups], remarks
+
+
+def _stock(plan: Plan) -> dict[Curve, str]:
+    """By the policy of a rate, the scheduler of the framework that has its values for each group under it."""
+    calls: dict[Curve, set[str | None]] = {}
+    target, steps = framework(plan, catalog()), plan.horizon.steps
+    for group in plan.groups:
+        curve, own = group.schedule.get("lr"), group.settings.get("lr")
+        if curve is not None:
+            known = recognised(curve, target, own, steps) if isinstance(own, float) else None
+            calls.setdefault(curve, set()).add(known)
+    return {curve: call for curve, (call, *others) in calls.items() if call and not others}
 
 
 def _mark(place: int) -> str:
@@ -305,12 +324,24 @@ def _outside(plan: Plan, trained: int) -> list[Remark]:
         )
     if plan.accumulate > 1:
         remarks.append(Remark("accumulate", "", f"{plan.accumulate} batches make one update"))
-    for topic, value in (("clip", plan.clip), ("loss scale", plan.loss_scale)):
-        if value is not None:
-            remarks.append(Remark(topic, "", str(value)))
+    if plan.clip is not None:
+        remarks.append(Remark("clip", "", f"{plan.clip}, {_LIMITED[plan.clip.kind]}"))
+    if plan.loss_scale is not None:
+        remarks.append(Remark("loss scale", "", f"{plan.loss_scale}{_peculiar(plan.loss_scale, plan.target)}"))
     if plan.diagnostics:
         remarks.append(Remark(counted(len(plan.diagnostics), "warning"), "", "`plan.diagnostics` has them"))
     return remarks
+
+
+def _peculiar(scale: LossScale, target: str | None) -> str:
+    """What MindSpore's own way of scaling a loss does otherwise than PyTorch's, where it matters."""
+    if target != "mindspore" or (scale.kind == "fixed" and scale.drop_overflow):
+        return ""
+    if scale.kind == "fixed":
+        return "; the optimizer itself takes it out of the gradients, by its argument `loss_scale`"
+    if scale.init >= 1 and scale.growth.is_integer() and scale.backoff == 1 / scale.growth:
+        return "; `mindspore.amp.DynamicLossScaler` stops at a floor of 1, where PyTorch has none"
+    return "; a scaler of our own, since MindSpore's has a floor of 1, a whole growth and a backoff of 1 / growth"
 
 
 def _names(topic: str, names: tuple[str, ...], plan: Plan) -> Remark:

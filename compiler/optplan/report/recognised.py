@@ -72,7 +72,8 @@ def _torch(curve: Curve, run: Run) -> str | None:
                 "CyclicLR", **ends, step_size_up=up, step_size_down=down, mode=shape, **more, cycle_momentum=False
             )
         case OneCycle(peak, up, div, final_div, duration, shape, phases) if (
-            _whole(duration) and up / duration * duration == up and duration >= run.last
+            # a rise of one update divides by zero there
+            _whole(duration) and up > 1 and up / duration * duration == up and duration >= run.last
         ):
             form = {"anneal_strategy": "cos" if shape == "cosine" else "linear", "three_phase": phases == 3}
             return _call(
@@ -130,6 +131,8 @@ def _transformers(curve: Curve, run: Run) -> str | None:
 def _mindspore(curve: Curve, run: Run) -> str | None:
     lr = {"learning_rate": run.lr}
     match curve:
+        case Decay(gamma=0.0) | Stairs(gamma=0.0) | NaturalExp(rate=0.0) | InverseTime(rate=0.0):
+            return None  # refused there
         case Decay(origin, duration, gamma, every) if _whole(every) and _own(origin, run) and _lasts(duration, run):
             return _cell("ExponentialDecayLR", **lr, decay_rate=gamma, decay_steps=every)
         case Stairs(origin, gamma, every, duration) if _whole(every) and _own(origin, run) and _lasts(duration, run):

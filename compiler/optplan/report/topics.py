@@ -20,7 +20,7 @@ from optplan.report.stock import known_schedulers, scheduler_pages, schedulers_l
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from optplan.catalog import ArgumentType, Catalog, Lowering, OptimizerType, PolicyType
+    from optplan.catalog import ArgumentType, Catalog, FormType, Lowering, OptimizerType, PolicyType
     from optplan.setting import Setting
 
 EXPLANATIONS = READING | MEANING
@@ -145,6 +145,7 @@ def _optimizer(kind: OptimizerType) -> str:
     asks += ["only sparse gradients"] if needs.gradients == "sparse" else []
     asks += ["all its parameters in one group"] if needs.one_group else []
     asks += ["no other optimizer beside it"] if needs.alone else []
+    asks += ["a function that gives the loss anew, and so no loss scale and no `accumulate`"] if needs.closure else []
     asks += [constraint.message for constraint in needs.together]
     if asks:
         page.append("asks for\n" + "\n".join(prose(each, "  ") for each in asks))
@@ -269,8 +270,35 @@ def _key(key: str, catalog: Catalog) -> str:
         return prose(_about(setting))
     option = catalog.options.get(parts[0], {}).get(parts[-1]) if len(parts) == 2 else None
     text = prose(catalog.keys[key])
+    if parts[0] in catalog.forms:
+        return _form(key, catalog)
     takers = ", ".join(catalog.optimizers_with_option(parts[0], parts[-1]))
     return text if option is None else f"{text}\n\n{prose(f'taken by {takers}')}"
+
+
+def _form(key: str, catalog: Catalog) -> str:
+    """What can stand under `clip` or `loss_scale`, what a form of it takes, or what an argument of that may be."""
+    owner, *names = key.split(".")
+    types = catalog.forms[owner].types
+    if len(names) == 2:
+        return prose(_about(types[names[0]].arguments[names[1]]))
+    page = [prose(catalog.keys[key])]
+    if not names:
+        page.append(table((name, _sentence(each.description)) for name, each in types.items()))
+        page.append(f"`optplan help {owner}.{list(types)[-1]}` tells what one of them takes.")
+    else:
+        known = types[names[0]]
+        page.append(f"written `{_called(known)}`")
+        page.append(table((each.name, _about(each)) for each in known.arguments.values()))
+    return "\n\n".join(page)
+
+
+def _called(form: FormType) -> str:
+    """A form with its arguments and their defaults: `dynamic(init=65536, growth=2, backoff=0.5, every=2000)`."""
+    arguments = (
+        each.name if each.required else f"{each.name}={written(each.default)}" for each in form.arguments.values()
+    )
+    return f"{form.name}({', '.join(arguments)})"
 
 
 def _sentence(text: str) -> str:

@@ -10,7 +10,8 @@ returns a `Plan`, which is data.  Nothing here knows a framework, and nothing he
     shape     what all curves have in common                  stairs    curves that fall at certain times
     compound  curves that run at once                         decays    curves that fall without steps
     cycles    curves that come back                           plateau   a level that waits for a metric
-    phases    phases with formulas of their own to curves     layout    how long the parts of a policy last
+    watches   what has been reported to these in a run        layout    how long the parts of a policy last
+    phases    phases with formulas of their own to curves
     structure what a policy is put together from              joining   curves to curves: one after, over, into another
     cascade   rules x one kind of parameter                   ties      rules that disagree about a tied one
     unmatched why a filter matches nothing                    static    what can be said without a network

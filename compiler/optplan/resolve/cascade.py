@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from optplan.config import written
 from optplan.expression import Constant, Listing
+from optplan.resolve.curves import Curves, listed, numbers
 from optplan.resolve.plan import Touch
 from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare
-from optplan.resolve.structure import found_in
+from optplan.resolve.structure import asked, found_in
 from optplan.resolve.ties import contradictions
 from optplan.resolve.value import EvaluationError, Scope, evaluate, misfit, reads
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from optplan.resolve.value import Attributes
     from optplan.source import Span
 
-_ATTRIBUTES = ("ndim", "numel", "fan_in", "fan_out", "layer", "shape")
-
 
 class Cascade:
     """The rules of one file for one network."""
@@ -50,12 +49,12 @@ class Cascade:
         collector: Collector,
     ) -> None:
         self._config, self._catalog, self._scope = config, catalog, scope
-        self._resolver, self._targets, self._collector = resolver, targets, collector
+        self._targets, self._collector = targets, collector
         self._tests = [(1 << number, atoms.test(rule.where)) for number, rule in enumerate(config.rules)]
         self._matched: dict[int, int] = {}
         self._reads: dict[int, tuple[str, ...]] = {}
         self._cases: dict[object, Outcome] = {}
-        self._curves: dict[tuple[int, int], tuple[Curve | None, Curve | None, object]] = {}
+        self._curves = Curves(resolver, collector)
         self._told: set[tuple[object, ...]] = set()
         # By rule and what it names, whether any parameter takes that; the rules that finally gave anything.
         self.took: dict[tuple[int, str], bool] = {}
@@ -68,7 +67,11 @@ class Cascade:
             for name, optimizer in self._optimizers.items()
         }
         self._rule_reads = [
-            frozenset[str]().union(*(reads(assignment.value) for assignment in rule.settings)) for rule in config.rules
+            frozenset[str]().union(
+                *(reads(assignment.value) for assignment in rule.settings),
+                *(asked(scheduled.policy) for scheduled in rule.schedule),
+            )
+            for rule in config.rules
         ]
         self._optimizer_reads = {
             name: frozenset[str]().union(*(reads(assignment.value) for assignment in optimizer.settings))
@@ -85,14 +88,14 @@ class Cascade:
     def settle(self, point: Point, name: str) -> Outcome:
         """The outcome for `point`; `name` is a parameter of that kind, to blame in messages."""
         matched = self.matched(point.mask)
-        asked = self._reads.get(matched)
-        if asked is None:
-            asked = self._reads[matched] = self._asked(matched)
+        needed = self._reads.get(matched)
+        if needed is None:
+            needed = self._reads[matched] = self._needed(matched)
         attributes = point.attributes
         key = (
             matched,
             point.trainable,
-            tuple(attributes.shape if what == "shape" else attributes.get(what) for what in asked),
+            numbers(attributes, needed),
             point.under and tuple(map(self.matched, point.under)),
         )
         found = self._cases.get(key)
@@ -100,12 +103,11 @@ class Cascade:
             found = self._cases[key] = self._settle(matched, point, name)
         return found
 
-    def _asked(self, matched: int) -> tuple[str, ...]:
+    def _needed(self, matched: int) -> tuple[str, ...]:
         """The attributes that the rules in `matched`, and the optimizer that they choose, read."""
         rules = self._rules(matched)
         chosen = self._optimizer_reads[self._chosen(rules)[0].name]
-        found = chosen.union(*(self._rule_reads[number] for number, _ in rules))
-        return tuple(name for name in _ATTRIBUTES if name in found)
+        return listed(chosen.union(*(self._rule_reads[number] for number, _ in rules)))
 
     def _rules(self, matched: int) -> list[tuple[int, Rule]]:
         return [(number, rule) for number, rule in enumerate(self._config.rules) if matched >> number & 1]
@@ -122,21 +124,21 @@ class Cascade:
         rules = self._rules(matched)
         numbers = tuple(number for number, _ in rules)
         optimizer, chooser = self._chosen(rules)
-        sheet = Sheet(self._catalog.optimizers[optimizer.type])
+        sheet = Sheet(self._catalog.optimizers[optimizer.type], point.attributes)
         trained = self._frozen(rules, point, sheet)
         if not trained:
             self._contradictions(sheet, point, name)
             self.effective.update(sheet.givers.get(("freeze",), ()))
             return Outcome(None, (), None, numbers, tuple(sheet.history))
         self._chooses(rules, chooser, sheet)
-        self._start(optimizer, point.attributes, sheet, name)
+        self._start(optimizer, sheet, name)
         standing = self._config.optimizer.name
         for number, rule in rules:
             standing = rule.use or standing
             if chooser is not None and number < chooser and standing != optimizer.name:
                 self._left_behind(rule, chooser, optimizer)
             for step in self._steps[number]:
-                self._assign(number, step, point.attributes, sheet, name)
+                self._assign(number, step, sheet, name)
             for option in rule.options:
                 self._option(number, rule, option, sheet)
         self._schedule(rules, sheet, name)
@@ -179,12 +181,12 @@ class Cascade:
         if chooser is not None:
             sheet.givers["use",] = [chooser]
 
-    def _start(self, optimizer: Optimizer, attributes: Attributes, sheet: Sheet, name: str) -> None:
+    def _start(self, optimizer: Optimizer, sheet: Sheet, name: str) -> None:
         """The optimizer's own settings and options, and PyTorch's defaults for the rest."""
         sheet.values.update(sheet.type.defaults)
         for step in self._starts[optimizer.name]:
             before = sheet.current(step)
-            value = self._value(step, attributes, None, sheet, name)
+            value = self._value(step, None, sheet, name)
             sheet.put(step, value)
             sheet.history.append(Touch(step.name, before, value, optimizer.name, *step.place))
         for option in (*self._config.options, *optimizer.options):
@@ -207,7 +209,7 @@ class Cascade:
 
     # Values
 
-    def _assign(self, number: int, step: Step, attributes: Attributes, sheet: Sheet, name: str) -> None:
+    def _assign(self, number: int, step: Step, sheet: Sheet, name: str) -> None:
         label = self._labels[number]
         if sheet.type.setting(step.name) is None:
             self.took.setdefault((number, step.name), False)
@@ -216,7 +218,7 @@ class Cascade:
             return
         self.took[number, step.name] = True
         before = sheet.current(step)
-        value = self._value(step, attributes, before, sheet, name)
+        value = self._value(step, before, sheet, name)
         sheet.put(step, value)
         sheet.history.append(Touch(step.name, before, value, label, *step.place))
         if step.index is None:
@@ -224,7 +226,7 @@ class Cascade:
                 del sheet.givers[key]
         sheet.gave(number, step.giver, value, onto=step.onto)
 
-    def _value(self, step: Step, attributes: Attributes, before: Setting, sheet: Sheet, name: str) -> Setting:
+    def _value(self, step: Step, before: Setting, sheet: Sheet, name: str) -> Setting:
         """The value of an assignment in its setting's own type; what it cannot be is reported and replaced."""
         if sheet.type.name in step.known:
             return step.known[sheet.type.name]
@@ -233,7 +235,7 @@ class Cascade:
         if setting is None:
             raise AssertionError(assignment)  # asked before
         try:
-            value = self._evaluated(assignment.value, attributes, before)
+            value = self._evaluated(assignment.value, sheet.attributes, before)
         except EvaluationError as fault:
             span = fault.node.span or assignment.span
             self._tell(fault.code, f"{fault.message}, for `{name}`", span, fault.help)
@@ -309,12 +311,7 @@ class Cascade:
 
     def _put_curve(self, scheduled: Scheduled, before: Curve | None, rule: str, sheet: Sheet, name: str) -> None:
         key = (scheduled.key, scheduled.index)
-        cached = self._curves.get((id(scheduled), id(before)))
-        if cached is None:
-            curve = self._resolver.resolve(scheduled.policy, before)
-            # What is keyed by identity is kept alive with it.
-            cached = self._curves[id(scheduled), id(before)] = (curve, before, scheduled)
-        curve = cached[0]
+        curve = self._curves.curve(scheduled, before, sheet.attributes, name)
         was = None if before is None else str(before)
         place = place_of(scheduled.key_span or scheduled.span)
         sheet.history.append(Touch(f"schedule.{scheduled.name}", was, str(scheduled.policy), rule, *place))
@@ -338,7 +335,8 @@ class Cascade:
                 return
         rise = curve.rising(own)
         if rise is not None:
-            floor = found_in(scheduled.policy, rise, own, self._scope) or scheduled.policy
+            scope = Scope(self._scope.let, sheet.attributes, self._scope.layers)
+            floor = found_in(scheduled.policy, rise, own, scope) or scheduled.policy
             self._tell(
                 "OP405",
                 f"the policy ends at {rise:g}, above the {own:g} that it decays from, for `{name}`",

@@ -83,7 +83,8 @@ class Overlay(Shape):
         return self.parts[bisect_left(self.ends, t - SLACK)].before(t, base)
 
     def __str__(self) -> str:
-        return " over ".join(map(_part, self.parts))
+        before = [_part(part.lasting(end)) for part, end in zip(self.parts, self.ends, strict=False)]
+        return " over ".join([*before, _part(str(self.parts[-1]))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Blend(Shape):
         return a + (b - a) * min(max(t, 0.0) / self.duration, 1.0)
 
     def __str__(self) -> str:
-        return f"{_part(self.first)} into {_part(self.second)}"
+        return f"{_part(self.first.lasting(self.duration))} into {_part(str(self.second))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class Product(Shape):
         return _multiplied([first.before(t, base), *(factor.before(t, 1.0) for factor in rest)])
 
     def __str__(self) -> str:
-        return " * ".join(map(_part, self.factors))
+        return " * ".join(_part(str(factor)) for factor in self.factors)
 
 
 Compound = Overlay | Blend | Product
@@ -217,8 +218,7 @@ def _multiplied(values: list[float]) -> float:
     return 0.0 if 0.0 in values else prod(values)
 
 
-def _part(curve: Curve) -> str:
-    text = str(curve)
+def _part(text: str) -> str:
     return f"({text})" if any(word in text for word in (" -> ", " over ", " into ", " * ")) else text
 
 

@@ -23,8 +23,9 @@ and so have those of `compound`, which are made of several curves that run at on
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import cos, inf, pi
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from optplan.resolve.decays import Decay, InverseSqrt, InverseTime, NaturalExp, 
 from optplan.resolve.level import Level
 from optplan.resolve.own import Own
 from optplan.resolve.plateau import Plateau
-from optplan.resolve.shape import Shape, passed, passed_before
+from optplan.resolve.shape import SLACK, Shape, passed, passed_before
 from optplan.resolve.stairs import Pieces, Stairs, Steps, Table
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Hold(Shape):
     def before(self, t: float | None, base: float) -> float:  # noqa: ARG002 - as above
         """`at`."""
         return self.at.at(base)
+
+    def lasting(self, duration: float) -> str:
+        """With how long that is."""
+        return f"hold({duration:g}, at={self.at})"
 
     def __str__(self) -> str:
         return f"hold({self.at})"
@@ -277,18 +282,20 @@ class Chain(Shape):
 
     def raw(self, t: float, base: float) -> float:
         """The value of the phase that governs `t`."""
-        phase = max(0, bisect_right(self.begins, t) - 1)
-        return self.phases[phase].raw(t - self.begins[phase], base)
+        phase = max(0, bisect_right(self.begins, t + SLACK) - 1)
+        return self.phases[phase].raw(max(0.0, t - self.begins[phase]), base)
 
     def before(self, t: float | None, base: float) -> float:
         """The value just before `t`."""
         if t is None:
             return self.phases[-1].before(None, base)
-        phase = max(0, sum(begin < t for begin in self.begins) - 1)
-        return self.phases[phase].before(t - self.begins[phase], base)
+        phase = max(0, bisect_left(self.begins, t - SLACK) - 1)
+        return self.phases[phase].before(max(0.0, t - self.begins[phase]), base)
 
     def __str__(self) -> str:
-        return " -> ".join(map(str, self.phases))
+        lengths = (end - begin for begin, end in pairwise(self.begins))
+        first = [phase.lasting(length) for phase, length in zip(self.phases, lengths, strict=False)]
+        return " -> ".join([*first, str(self.phases[-1])])
 
 
 Curve = (

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, NoReturn
 
-from optplan.expression import Binary, Call, Name, Negative, Number, Quantity
+from optplan.expression import Binary, Call, Element, Name, Negative, Number, Quantity
 from optplan.resolve.horizon import amount, exact
+from optplan.resolve.value import EvaluationError, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
     from optplan.resolve.horizon import Amount, Horizon
+    from optplan.resolve.value import Scope
 
 
 # What a curve can tell apart: doubles count so far, and a boundary has a little width (see `shape`).
@@ -107,10 +107,10 @@ class Faults:
 
 
 class Counter:
-    """Counts out durations, with the numbers of `let`."""
+    """Counts out durations, with the numbers of a `Scope`."""
 
-    def __init__(self, let: Mapping[str, int | float], faults: Faults) -> None:
-        self._let = let
+    def __init__(self, scope: Scope, faults: Faults) -> None:
+        self._scope = scope
         self._faults = faults
 
     def count(self, node: Value, clock: Clock) -> Fraction:
@@ -127,13 +127,19 @@ class Counter:
                 return exact(value) / self._faults.need(seen, node, f"`{node}`", key)
             case Negative(item):
                 return -self.count(item, clock)
-            case Name(name) if name in self._let:
-                return exact(self._let[name])
+            case Name() | Element():
+                return self._named(node)
             case Binary(operator, left, right) if operator in "+-*/":
                 return self._arithmetic(node, operator, self.count(left, clock), self.count(right, clock))
             case Call(function, arguments):
                 return self._function(node, function, [self.count(argument, clock) for argument in arguments])
         return self._faults.fault("OP403", f"`{node}` is no duration", node, "write `500`, `5 epochs` or `10%`")
+
+    def _named(self, node: Name | Element) -> Fraction:
+        try:
+            return exact(evaluate(node, self._scope))
+        except EvaluationError as fault:
+            self._faults.fault(fault.code, fault.message, node, fault.help or "")
 
     def _arithmetic(self, node: Value, operator: str, left: Fraction, right: Fraction) -> Fraction:
         if operator == "/" and right == 0:

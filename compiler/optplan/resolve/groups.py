@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from optplan.filter import Inside, Predicate, TypeIs
 from optplan.resolve.cascade import Cascade
+from optplan.resolve.forms import resolve_training
 from optplan.resolve.plan import Case, Group, Origin, Plan
 from optplan.resolve.schedule import Resolver
 from optplan.resolve.select import INHERITED, Atoms, select
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from optplan.catalog import Catalog
     from optplan.config import Config
     from optplan.diagnostics import Collector
+    from optplan.resolve.forms import Training
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.network import Network
     from optplan.resolve.select import Selection
     from optplan.resolve.sheet import Outcome, Treated
-    from optplan.source import Span
 
 P = TypeVar("P", bound=Plan)
 
@@ -56,16 +57,17 @@ def make_plan(
     collector.check()
     selection = select(network, atoms.numbers, config.layers)
     targets = TARGETS if network.target is None else (network.target,)
-    resolver = Resolver(horizon, let, collector, strict=True)
     scope = Scope(let, None, selection.layers if config.layers else None)
+    resolver = Resolver(horizon, scope, collector, strict=True)
     cascade = Cascade(config, catalog, atoms, scope, resolver, targets, collector)
     first: dict[int, int] = {}
     for index, point in enumerate(selection.point_of):
         first.setdefault(point, index)
     outcomes = [cascade.settle(point, network.names[first[k]]) for k, point in enumerate(selection.points)]
     _report(config, network, atoms, selection, cascade, outcomes, collector)
+    training = resolve_training(config, catalog, let, collector)
     collector.check()
-    return _assemble(config, network, selection, outcomes, horizon, collector, kind)
+    return _assemble(config, network, selection, outcomes, horizon, training, collector, kind)
 
 
 def _assemble(
@@ -74,6 +76,7 @@ def _assemble(
     selection: Selection,
     outcomes: list[Outcome],
     horizon: Horizon,
+    training: Training,
     collector: Collector,
     kind: type[P],
 ) -> P:
@@ -141,6 +144,9 @@ def _assemble(
         _origins(config),
         horizon,
         collector.diagnostics,
+        training.clip,
+        training.loss_scale,
+        config.accumulate,
         natives={
             network.names[index].removesuffix(network.locals[index]) + native: network.names[index]
             for index, native in network.natives.items()
@@ -191,14 +197,7 @@ def _origins(config: Config) -> tuple[Origin, ...]:
     """Where the rules stand, in file order, and last the main optimizer."""
     places = [(rule.label, rule.where_span or rule.span, str(rule.where)) for rule in config.rules]
     places.append(("optimizer", config.optimizer.span, config.optimizer.type))
-    return tuple(_origin(*place) for place in places)
-
-
-def _origin(label: str, span: Span | None, text: str) -> Origin:
-    if span is None:
-        return Origin(label, "", 0, 0, 0, 0, text)
-    start, end = span.source.position(span.start), span.source.position(span.end)
-    return Origin(label, span.source.name, *start, *end, span.source.line(start[0]))
+    return tuple(Origin.at(*place) for place in places)
 
 
 # What is to be said

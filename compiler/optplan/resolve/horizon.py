@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from numbers import Real
 from sys import float_info
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,11 @@ class Horizon:
     def total(self) -> Fraction | None:
         """`steps`, exactly."""
         return None if self.steps is None else exact(self.steps)
+
+    @property
+    def last(self) -> int | None:
+        """The run's last update, None where its length is not known: update t lies within 2.5 updates if t < 2.5."""
+        return None if self.steps is None else ceil(self.steps) - 1
 
     @property
     def rounds(self) -> Fraction | None:

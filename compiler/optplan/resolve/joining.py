@@ -73,7 +73,7 @@ def chain(phases: list[tuple[Curve, float]]) -> Curve:
     for place, (phase, begin) in enumerate(phases):
         end = phases[place + 1][1] if place + 1 < len(phases) else inf
         parts = zip(phase.phases, phase.begins, strict=True) if isinstance(phase, Chain) else [(phase, 0.0)]
-        flat += [(part, begin + own) for part, own in parts if own == 0.0 or begin + own < end]
+        flat += [(part, begin + own) for part, own in parts if begin + own < end]
     if len(flat) == 1:
         return flat[0][0]
     return Chain(tuple([phase for phase, _ in flat]), tuple([begin for _, begin in flat]))

@@ -23,8 +23,12 @@ from optplan.resolve.structure import inner, is_open, last_name, parts, short
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from optplan.expression import Argument, Policy
+    from optplan.expression import Argument, Policy, Value
     from optplan.resolve.duration import Counter, Faults
+    from optplan.source import Span
+
+# Times that are no measure of how fast a value falls, and so are whole updates, or more than one.
+_WHOLE = frozenset({"up", "down", "period"})
 
 # Phases that last for ever unless told otherwise; every other one needs a duration or takes what is left.
 _ENDLESS = ENDLESS | {"hold", "step", "multistep"}
@@ -35,6 +39,7 @@ class Layout:
 
     def __init__(self, counter: Counter, faults: Faults, number: Callable[[Phase, str, float], float]) -> None:
         self._counter, self._faults, self._number = counter, faults, number
+        self._told: list[Span | None] = []
 
     def durations(self, policies: list[Policy], clock: Clock) -> list[Fraction | None]:
         """How long each of a chain lasts; the one that does not say takes what is left, None for one without an end."""
@@ -77,7 +82,19 @@ class Layout:
         if not SHORTEST <= count <= LONGEST:
             what = "short" if count < 1 else "long"
             self._faults.fault("OP403", f"`{argument.value}` is too {what} to be counted", argument.value)
+        if argument.name in _WHOLE:
+            self.whole(argument.value, count, clock, f"`{argument.name}`")
         return count
+
+    def whole(self, value: Value, count: Fraction, clock: Clock, what: str) -> None:
+        """Warn of a time that is written as less than one update: it is meant as a part of the horizon."""
+        if not (isinstance(value, Number) and 0 < count < 1) or clock.per_epoch or value.span in self._told:
+            return
+        self._told.append(value.span)
+        part = count * 100
+        message = f"{what} of {value} updates is none" if what[0] == "a" else f"{what} is {value} of one update"
+        cure = f"a part of the horizon is written `{float(part) if part % 1 else int(part)}%`"
+        self._faults.collector.warning("OP403", message, value.span, help=cure)
 
     def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
         match policy:
@@ -103,13 +120,8 @@ class Layout:
             return count
         if count < 0:
             self._faults.fault("OP403", f"a duration must not be below 0, and this is {shown(count)}", argument.value)
-        if phase.name == "warmup" and 0 < count < 1 and isinstance(argument.value, Number) and not clock.per_epoch:
-            self._faults.collector.warning(
-                "OP403",
-                f"a warm-up of {argument.value} updates is none",
-                argument.value.span,
-                help=f"a part of the horizon is written `{count * 100 if count * 100 % 1 else int(count * 100)}%`",
-            )
+        if phase.name != "hold":  # which may well keep a value for the first update alone
+            self.whole(argument.value, count, clock, f"a `{phase.name}`" if phase.name != "warmup" else "a warm-up")
         return self.span(argument, clock)
 
     def _endless(self, policy: Policy) -> bool:
@@ -134,9 +146,9 @@ class Layout:
         self, policies: list[Policy], durations: list[Fraction | None], whole: Fraction, clock: Clock
     ) -> None:
         """Report phases that together are longer than the run, or than what it leaves to them."""
-        cure = f"the horizon is {shown(whole)} {clock.noun}"
+        cure = f"the horizon is {_many(whole, clock)}"
         if whole != clock.whole:
-            cure = f"the phases before leave {shown(whole)} {clock.noun} of the horizon"
+            cure = f"the phases before leave {_many(whole, clock)} of the horizon"
         total = Fraction(0)
         for policy, duration in zip(policies, durations, strict=True):
             total += duration or 0
@@ -144,9 +156,14 @@ class Layout:
                 for item in inner(policy):  # one of them is too long
                     self.durations(list(parts(item)), replace(clock, given=whole - total + duration))
             if total > whole:
-                message = f"`{short(policy)}` ends at {shown(total)} {clock.noun}, after the horizon"
+                message = f"`{short(policy)}` ends at {_many(total, clock)}, after the horizon"
                 if last_name(policy) == "warmup" and duration is not None and duration > whole:
-                    message = f"the warm-up of {shown(duration)} {clock.noun} is longer than the horizon"
+                    message = f"the warm-up of {_many(duration, clock)} is longer than the horizon"
                 self._faults.fault("OP404", message, policy, cure)
         policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
         self._faults.fault("OP404", f"nothing is left of the horizon for `{short(policy)}`", policy, cure)
+
+
+def _many(count: Fraction, clock: Clock) -> str:
+    """`1 update`, `1,000 updates`, `2.5 epochs`."""
+    return f"{shown(count)} {clock.noun.removesuffix('s') if count == 1 else clock.noun}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from optplan.resolve.curve import Curve
     from optplan.resolve.network import Shape
     from optplan.resolve.training import Clip, LossScale
+    from optplan.source import Span
 
 FORMAT = "optplan.plan/1"
 # how many names a group shows of its parameters
@@ -66,6 +67,14 @@ class Origin(NamedTuple):
     end_line: int
     end_column: int
     text: str
+
+    @classmethod
+    def at(cls, rule: str, span: Span | None, text: str) -> Origin:
+        """The origin of what stands at `span`; `text` stands for its line where there is none."""
+        if span is None:
+            return cls(rule, "", 0, 0, 0, 0, text)
+        start, end = span.source.position(span.start), span.source.position(span.end)
+        return cls(rule, span.source.name, *start, *end, span.source.line(start[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +252,15 @@ class Plan:
     def value(self, name: str, key: str, t: int) -> float:
         """The number that update `t` (0 for the first) uses for `key` of parameter `name`, schedule included.
 
+        Past the horizon a policy that has no end of its own holds the value of the last update within.
         KeyError if there is no such parameter, if it stays out, or if `key` is no number of its optimizer.
         """
         group = self.group_of(name)
         if group is None:
             raise KeyError(f"parameter {name!r} is frozen: it has no {key!r}")
+        curve, last = dict(group.curves).get(key), self.horizon.last
+        if curve is not None and curve.endless and last is not None:
+            t = min(t, last)
         return group.value(key, t)
 
     @property

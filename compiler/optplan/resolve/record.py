@@ -15,7 +15,7 @@ from optplan.diagnostics import Diagnostic
 from optplan.resolve.curve_record import from_data
 from optplan.resolve.horizon import Horizon
 from optplan.resolve.plan import Case, Group, Origin, Plan, Touch
-from optplan.resolve.training import Clip, LossScale
+from optplan.resolve.training import LARGEST, Clip, LossScale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -196,7 +196,8 @@ def _loss_scale(data: dict[str, Any]) -> LossScale:
         _at_least_one(data["every"]),
         _maybe(_origin, data["origin"]),
     )
-    if scale.kind not in ("fixed", "dynamic") or not (scale.init > 0 and scale.growth > 1 and 0 < scale.backoff < 1):
+    sound = 0 < scale.init <= LARGEST and scale.growth > 1 and 0 < scale.backoff < 1
+    if scale.kind not in ("fixed", "dynamic") or not sound:
         raise ValueError(f"{data!r:.60} is no loss scale")
     return scale
 

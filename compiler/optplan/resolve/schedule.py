@@ -18,21 +18,20 @@ from optplan.resolve.curve import Epochs, Hold, Poly, Ramp
 from optplan.resolve.duration import LONGEST, Clock, Counter, Faults, PolicyFaultError, shown
 from optplan.resolve.joining import blend, chain, end_of, moved, overlay, product
 from optplan.resolve.layout import Layout
-from optplan.resolve.level import Level, as_level
+from optplan.resolve.level import Last, Level, as_level
 from optplan.resolve.own_phase import check_number, own_curve
 from optplan.resolve.phases import MADE, Arguments, check_count, made_curve
 from optplan.resolve.stairs import Stairs, Steps
 from optplan.resolve.structure import levels, parts, phases, short
-from optplan.resolve.value import EvaluationError, Scope, evaluate
+from optplan.resolve.value import EvaluationError, evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
     from optplan.resolve.curve import Curve
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.level import AnyLevel
+    from optplan.resolve.value import Attributes, Scope
 
 _AS_RATIO = "write its values as ratios such as `0.5x`; only what stands first in a product may have others"
 
@@ -42,17 +41,20 @@ _START = Fraction(0)
 
 
 class Resolver:
-    """Resolves the policies of one file for one horizon.
+    """Resolves the policies of one file for one horizon, with the numbers of a `Scope`.
 
     With `strict` off (a `check` without a network) a horizon that is missing is a note, not an error.
     """
 
-    def __init__(self, horizon: Horizon, let: Mapping[str, int | float], collector: Collector, *, strict: bool) -> None:
-        self._horizon = horizon
-        self._scope = Scope(let)
+    def __init__(self, horizon: Horizon, scope: Scope, collector: Collector, *, strict: bool) -> None:
+        self._horizon, self._scope, self._strict = horizon, scope, strict
         self._faults = Faults(collector, strict=strict)
-        self._counter = Counter(let, self._faults)
+        self._counter = Counter(scope, self._faults)
         self._layout = Layout(self._counter, self._faults, self._number)
+
+    def of(self, attributes: Attributes, collector: Collector) -> Resolver:
+        """One for policies that ask for a parameter's own `attributes`; what it reports goes to `collector`."""
+        return Resolver(self._horizon, replace(self._scope, attributes=attributes), collector, strict=self._strict)
 
     def resolve(self, policy: Policy, before: Curve | None = None) -> Curve | None:
         """The curve of `policy`, None if there was a fault; `before` is what `base` stands for, `hold(1x)` at first."""
@@ -88,7 +90,10 @@ class Resolver:
     ) -> Curve:
         match policy:
             case Phase():
-                return self._phase(policy, duration, level, clock)
+                curve = self._phase(policy, duration, level, clock)
+                end = end_of(curve, 0.0) if duration == 0 else None
+                # what governs no update is at its end at once, whatever its shape
+                return curve if end is None or isinstance(end, Last) else Hold(end)
             case Before() if clock.per_epoch:
                 cure = "write `per epoch` in the policy that it stands for"
                 return self._faults.fault("OP403", "`base` has its durations in updates, not in epochs", policy, cure)
@@ -293,6 +298,8 @@ class Resolver:
         for k in range(1, len(times)):
             if times[k] <= times[k - 1]:
                 self._faults.fault("OP403", f"`{name}` must rise", argument.value.items[k], "list the drops in order")
+        for item, time in zip(argument.value.items, times, strict=True):
+            self._layout.whole(item, time, clock, f"`{name}`")
         if times[-1] > LONGEST:
             self._faults.fault("OP403", f"`{argument.value.items[-1]}` is too long to be counted", argument.value)
         return tuple(map(float, times))

@@ -42,9 +42,18 @@ class Shape:
         """The value that update `t` uses for a parameter whose own value is `base`."""
         return base * self.raw(t, 1.0) if self.relative else self.raw(t, base)
 
+    @property
+    def endless(self) -> bool:
+        """Whether it changes for ever by itself: the run's last update is then the last at which it does."""
+        return self.settled is None and self.waits is None
+
     def factor(self, t: int) -> float:
         """What multiplies `base` at update `t`; of a `relative` curve."""
         return self.raw(t, 1.0)
+
+    def lasting(self, duration: float) -> str:  # noqa: ARG002 - most say themselves how long they last
+        """Its text where it gives way after `duration`."""
+        return str(self)
 
     def raw(self, t: float, base: float) -> float:
         """The formula, at a time that need not be whole."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optplan.expression import Policy
     from optplan.resolve.curve import Curve
     from optplan.resolve.plan import Curves, Options, Setting, Settings, Touch
+    from optplan.resolve.value import Attributes
     from optplan.source import Span
 
     Key = tuple[str, int | None]
@@ -46,6 +47,7 @@ class Sheet:
     """The working copy while one case is settled: values, and for each the rules that gave it."""
 
     type: OptimizerType
+    attributes: Attributes
     values: dict[str, Setting] = field(default_factory=dict)
     curves: dict[Key, Curve] = field(default_factory=dict)
     options: dict[tuple[str, str], Setting] = field(default_factory=dict)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from optplan.catalog import ELSEWHERE
 from optplan.diagnostics import Collector, suggestion
 from optplan.expression import Constant, Listing
+from optplan.resolve.forms import resolve_training
 from optplan.resolve.horizon import resolve_horizon
 from optplan.resolve.schedule import Resolver
+from optplan.resolve.structure import asked
 from optplan.resolve.value import ATTRIBUTES, EvaluationError, Scope, evaluate, evaluate_let, misfit, reads
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ def check_static(config: Config, catalog: Catalog, collector: Collector) -> None
     for rule in config.rules:
         _check_rule(rule, kinds, catalog, let, collector)
     _check_options(config.options, kinds, catalog, collector)
+    resolve_training(config, catalog, let, collector)
     found = Collector()
     _check_schedules(config, kinds, catalog, horizon, let, found)
     for each in found.diagnostics:
@@ -159,14 +162,15 @@ def _check_schedules(
     let: Mapping[str, int | float],
     collector: Collector,
 ) -> None:
-    resolver = Resolver(horizon, let, collector, strict=False)
+    resolver = Resolver(horizon, Scope(let), collector, strict=False)
     before = {}
     for scheduled in config.schedule:
-        if _schedulable(scheduled, kinds, catalog, collector):
+        if _schedulable(scheduled, kinds, catalog, collector) and _numeric(scheduled, config, catalog, collector):
             before[scheduled.name] = resolver.resolve(scheduled.policy)
     for rule in config.rules:
         for scheduled in rule.schedule:
-            if _schedulable(scheduled, kinds, catalog, collector):
+            fine = _schedulable(scheduled, kinds, catalog, collector)
+            if fine and _numeric(scheduled, config, catalog, collector) and not asked(scheduled.policy):
                 resolver.resolve(scheduled.policy, before.get(scheduled.name))
 
 
@@ -189,6 +193,33 @@ def _schedulable(scheduled: Scheduled, kinds: list[OptimizerType], catalog: Cata
         )
         return False
     return True
+
+
+def _numeric(scheduled: Scheduled, config: Config, catalog: Catalog, collector: Collector) -> bool:
+    """Whether some optimizer or rule of the file gives the key a number, which a policy begins with."""
+    having = [each for each in config.all_optimizers() if scheduled.name in catalog.optimizers[each.type].scheduled]
+    given = [_own(each, scheduled, catalog.optimizers[each.type]) for each in having]
+    given += [each.value for rule in config.rules for each in rule.settings if each.key == scheduled.key]
+    if any(value is not None for value in given if not isinstance(value, Constant)):
+        return True
+    names = " and ".join(dict.fromkeys(f"`{each.type}`" for each in having))
+    message = f"`{scheduled.name}` of {names} is null, and a policy needs a number to begin with"
+    cure = f"give it one: `{scheduled.name}: ...`"
+    collector.error("OP406", message, scheduled.key_span or scheduled.span, help=cure)
+    return False
+
+
+def _own(optimizer: Optimizer, scheduled: Scheduled, kind: OptimizerType) -> Value | Setting:
+    """What `optimizer` gives the key of a policy; a default of its type where it says nothing."""
+    value: Value | Setting = kind.defaults[scheduled.key]
+    if scheduled.index is not None and isinstance(value, tuple):
+        value = value[scheduled.index]
+    for each in optimizer.settings:
+        if each.key == scheduled.key and each.index in (None, scheduled.index):
+            value = each.value
+            if isinstance(value, Listing) and scheduled.index is not None and scheduled.index < len(value.items):
+                value = value.items[scheduled.index]
+    return value
 
 
 def _no_optimizer(

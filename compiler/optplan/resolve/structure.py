@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from optplan.catalog import catalog
 from optplan.expression import Before, Into, Listing, Over, PerEpoch, Phase, Then, Times
 from optplan.resolve.level import as_level
+from optplan.resolve.value import ATTRIBUTES, reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,17 @@ def levels(phase: Phase) -> Iterator[Argument]:
         kind = kinds[argument.name or "for"]
         if "value" in (kind.kind, kind.items):
             yield argument
+
+
+def asked(policy: Policy) -> frozenset[str]:
+    """What `policy` asks of a parameter: its attributes, `shape[i]` whole, and `layers`."""
+    found: set[str] = set()
+    for phase in phases(policy):
+        kinds = catalog().policies[phase.name].arguments
+        for argument in phase.arguments:
+            if kinds[argument.name or "for"].kind not in ("word", "text"):
+                found |= reads(argument.value)
+    return frozenset(found & (ATTRIBUTES | {"shape", "layers"}))
 
 
 def found_in(policy: Policy, number: float, own: float, scope: Scope) -> Value | None:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from optplan.resolve.plan import Origin
 
+# The largest number of float32, in which both frameworks keep a scale.
+LARGEST = 3.4028234663852886e38
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -50,7 +53,13 @@ class LossScale:
     every: int = 2000
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def drops(self) -> bool:
+        """Whether an update with an infinity or a nan in a gradient is dropped."""
+        return self.kind == "dynamic" or self.drop_overflow
+
     def __str__(self) -> str:
+        init, growth, backoff = (repr(each).removesuffix(".0") for each in (self.init, self.growth, self.backoff))
         if self.kind == "fixed":
-            return f"fixed({self.init:g}, drop_overflow={str(self.drop_overflow).lower()})"
-        return f"dynamic(init={self.init:g}, growth={self.growth:g}, backoff={self.backoff:g}, every={self.every})"
+            return f"fixed({init}, drop_overflow={str(self.drop_overflow).lower()})"
+        return f"dynamic(init={init}, growth={growth}, backoff={backoff}, every={self.every})"

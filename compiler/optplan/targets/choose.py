@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from optplan.catalog import Catalog, Lowering, OptimizerType
     from optplan.resolve.network import Network
-    from optplan.resolve.plan import Group, Plan
+    from optplan.resolve.plan import Group, Origin, Plan
+    from optplan.resolve.training import LossScale
 
 # Gradients are made for these only.
 _REAL = ("float", "bfloat", "complex")
@@ -110,6 +111,10 @@ class _Check:
             self._ending(group)
             self._parameters(group, kind)
             self._gradients(group, kind, by)
+            self._step(group)
+            self._torch_step(group, kind)
+            if not by.loss_scale and self._plan.loss_scale is not None and not self._plan.loss_scale.drops:
+                self._collector.add(unable(self._plan.loss_scale, group, by))
             self._beginnings(group, kind)
             for _, message in by.check_together({**group.settings, **group.options_of(by.target)}):
                 place = self._set_by(group, lambda key: key.startswith(f"{self._target}."))
@@ -128,22 +133,14 @@ class _Check:
 
     def _ending(self, group: Group) -> None:
         """Whether each curve ends, where it is laid out in a table beforehand."""
-        if self._target != "mindspore":
+        if self._target != "mindspore" or self._plan.horizon.steps is not None:
             return
         for key, curve in group.curves:
-            if curve.waits is not None:
-                place, metric = self._set_by(group, f"schedule.{key}".__eq__), curve.waits[1].metric
-                what = f"the policy of `{key}` for `{group.parameters[0]}` goes by the `{metric}` that is reported"
-                cure = "end the policy with another phase, such as `cosine(to=0.01x)`"
-                self._refuse(f"{what}, and mindspore needs its values beforehand", place, cure)
-                return
-        if self._plan.horizon.steps is not None:
-            return
-        for key, curve in group.curves:
-            if curve.settled is None:
-                place = self._set_by(group, f"schedule.{key}".__eq__)
+            if curve.endless:
                 what = f"the policy of `{key}` for `{group.parameters[0]}` never ends, and mindspore needs its end"
-                self._refuse(what, place, "give a `horizon`, such as `horizon: {steps: 100k}`", code="OP407")
+                place, lead = policy_at(self._plan, group, key)
+                cure = "give a `horizon`, such as `horizon: {steps: 100k}`"
+                self._collector.add(refused_at(place, lead + what, cure, "OP407"))
                 return
 
     def _parameters(self, group: Group, kind: OptimizerType) -> None:
@@ -184,6 +181,45 @@ class _Check:
                 continue
             self._refuse(what, group.origin, cure)
             return
+
+    def _step(self, group: Group) -> None:
+        """Whether what lies between loss and update takes gradients of its kind, where that is known."""
+        plan = self._plan
+        sparse = next((name for name in group.parameters if self._sparse.get(name)), None)
+        if sparse is None or self._target != "mindspore":
+            return
+        have, cure = f"and `{sparse}` has sparse ones", "make the embedding an `nn.Embedding`"
+        if plan.clip is not None and plan.clip.kind == "value":
+            what = f"`{plan.clip}` takes only dense gradients on mindspore, {have}"
+            self._collector.add(refused_at(plan.clip.origin, what, f"write `norm(...)`, or {cure}"))
+        if plan.accumulate > 1:
+            self._refuse(f"`accumulate` takes only dense gradients on mindspore, {have}", group.origin, cure)
+        scale = plan.loss_scale
+        if scale is not None and scale.drops:
+            what = f"`{scale}` takes only dense gradients on mindspore, {have}"
+            how = "write `fixed(1024, drop_overflow=false)`, which drops no update"
+            self._collector.add(refused_at(scale.origin, what, f"{how}, or {cure}"))
+
+    def _torch_step(self, group: Group, kind: OptimizerType) -> None:
+        """Whether PyTorch's GradScaler takes what its optimizer and its parameters are."""
+        scale = self._plan.loss_scale
+        if self._target != "torch":
+            return
+        if kind.requirements.closure:
+            evaluates = f"`{kind.name}` evaluates the loss anew within an update"
+            if scale is not None:
+                what = f"{evaluates}, and no loss scale can be taken out there"
+                self._collector.add(refused_at(scale.origin, what, "leave `loss_scale` out, or use another optimizer"))
+            if self._plan.accumulate > 1:
+                what = f"{evaluates}, and nothing can be gathered for it: `accumulate` is {self._plan.accumulate}"
+                cure = "leave `accumulate` out, and let the function that gives the loss go over all batches"
+                self._refuse(what, group.origin, cure)
+        half = (name for name in group.parameters if self._network.dtypes[self._index[name]] == "float16")
+        name = next(half, None) if scale is not None else None
+        if scale is not None and name is not None:
+            what = f"`{scale}` takes no gradients of float16 on torch, and `{name}` has them"
+            cure = "keep the weights in float32, and compute the loss under `torch.autocast`"
+            self._collector.add(refused_at(scale.origin, what, cure))
 
     def _beginnings(self, group: Group, kind: OptimizerType) -> None:
         """Whether what must be there from the first update is."""
@@ -278,6 +314,15 @@ class _Check:
         self._collector.add(refusal(self._plan, message, place, cure, code))
 
 
+def unable(scale: LossScale | None, group: Group, by: Lowering) -> Diagnostic:
+    """What is said where a class does not take out a loss scale that nothing else takes out."""
+    if scale is None:
+        raise AssertionError(by)
+    what = f"`{by.class_name}` takes no loss scale out of its gradients, and `{scale}` leaves that to it"
+    cure = f"write `fixed({scale.init:g})`, with which `compiled.train_step` does, or use another optimizer"
+    return refused_at(scale.origin, f"{what}, for `{group.parameters[0]}`", cure)
+
+
 def set_by(plan: Plan, group: Group, about: Callable[[str], bool]) -> int:
     """The place in the plan's origins of the last rule that set a key which `about` picks; of the main optimizer else.
 
@@ -288,10 +333,32 @@ def set_by(plan: Plan, group: Group, about: Callable[[str], bool]) -> int:
     return next((rule for rule in reversed(case.rules) if plan.origins[rule].rule in touched), len(plan.origins) - 1)
 
 
+def policy_at(plan: Plan, group: Group, key: str) -> tuple[Origin, str]:
+    """Where the policy of `key` stands that the group's first parameter has, at its key, and the rule to name.
+
+    The text there is known where it is on a line of a rule or of the main optimizer.
+    """
+    case = plan.cases[plan.case_of[plan.names.index(group.parameters[0])]]
+    touch = next(each for each in reversed(case.history) if each.key == f"schedule.{key}" and each.note is None)
+    lines = {(at.source, at.line): at.text for at in plan.origins}
+    text = lines.get((touch.source, touch.line), "")
+    end = touch.column + len(key)
+    lead = "" if touch.rule == "schedule" else f"rule `{touch.rule}`: "
+    return plan.origins[-1]._replace(
+        source=touch.source, line=touch.line, column=touch.column, end_line=touch.line, end_column=end, text=text
+    ), lead
+
+
 def refusal(plan: Plan, message: str, place: int, cure: str | None = None, code: str = "OP501") -> Diagnostic:
     """What is said at a rule, which the message names, or at the main optimizer."""
     at = plan.origins[place]
     lead = "" if place == len(plan.origins) - 1 else f"rule `{at.rule}`: "
-    excerpt = at.text if at.line else None
+    return refused_at(at, lead + message, cure, code)
+
+
+def refused_at(at: Origin | None, message: str, cure: str | None = None, code: str = "OP501") -> Diagnostic:
+    """What is said at a place of a document."""
+    if at is None:
+        return Diagnostic(code, "error", message, help=cure)
     where = (at.source, at.line, at.column, at.end_line, at.end_column)
-    return Diagnostic(code, "error", lead + message, *where, cure, excerpt=excerpt)
+    return Diagnostic(code, "error", message, *where, cure, excerpt=(at.text or None) if at.line else None)

@@ -173,7 +173,7 @@ class Adam(nn.Adam, Update):
         self.beta1_at, self.beta2_at, self.eps_at = cell(betas[0]), cell(betas[1]), cell(eps)
         self.log_beta1_at, self.log_beta2_at = cell(betas[0], log_beta), cell(betas[1], log_beta)
         self.none = Tensor(0.0, mstype.float32)
-        low = any(np.min(beta.values if isinstance(beta, Table) else beta) < _LOW for beta in betas)
+        low = any(np.min(beta.reach if isinstance(beta, Table) else beta) < _LOW for beta in betas)
         self.by_steps = low or (amsgrad and any(parameter.ndim == 0 for parameter in self.parameters))
         # AdamW in one kernel, decay included.
         self.fused = self.decoupled and self.exec_weight_decay and not (self.by_steps or amsgrad)

@@ -8,10 +8,12 @@ import mindspore as ms
 
 from optplan.catalog import catalog
 from optplan.diagnostics import Collector, ConfigError, diagnostic
-from optplan.targets.choose import lowering, refusal, require, set_by
-from optplan.targets.fit import check_groups, check_network
+from optplan.targets.choose import lowering, refusal, require, set_by, unable
+from optplan.targets.fit import check_groups, check_network, gradients_by_rule
 from optplan.targets.mindspore.compiled import Compiled
 from optplan.targets.mindspore.members import Tables, make
+from optplan.targets.mindspore.reports import Reports
+from optplan.targets.mindspore.scaling import carried_scale
 from optplan.targets.mindspore.several import MultiOptimizer
 from optplan.targets.mindspore.view import view
 
@@ -43,13 +45,12 @@ def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
     parameters = dict(sorted(named, key=lambda each: place[id(each[1])]))
     groups = _carried_out(plan, dict(zip(seen.network.names, seen.network.dtypes, strict=True)))
     _check_names([parameters[name] for group in plan.groups for name in group.parameters])
-    for name in plan.frozen:
-        parameters[name].requires_grad = False
-    for name in plan.thawed:
-        parameters[name].requires_grad = True
+    for name, on in gradients_by_rule(plan).items():
+        parameters[name].requires_grad = on
     shaped = zip(seen.network.shapes, seen.parameters, strict=True)
     flat = frozenset(id(parameter) for shape, parameter in shaped if len(shape) < parameter.ndim)
-    members = make(groups, parameters, Tables(plan.horizon), flat)
+    tables = Tables(plan.horizon)
+    members = make(groups, parameters, tables, flat, plan.loss_scale)
     trained = {name for group in plan.groups for name in group.parameters}
     ordered = [parameter for name, parameter in parameters.items() if name in trained]
     if len(members) == 1:
@@ -57,7 +58,10 @@ def bind(plan: Plan, cell: nn.Cell, seen: View | None = None) -> Compiled:
     else:
         names = [f"member{number}" for number in range(len(members))]
         optimizer = MultiOptimizer([member.optimizer for member in members], names, ordered)
-    return Compiled(plan, optimizer, members, parameters, cell)
+    net = seen.network
+    owners = {owner for name, owner in zip(net.names, net.owners, strict=True) if name in trained}
+    sparse = any(net.kinds[net.module_kinds[owner]].sparse for owner in owners)
+    return Compiled(plan, optimizer, members, parameters, cell, Reports(plan, tables), sparse=sparse)
 
 
 def _carried_out(plan: Plan, types: dict[str, str]) -> list[tuple[Group, Lowering]]:
@@ -91,6 +95,8 @@ def _carried_out(plan: Plan, types: dict[str, str]) -> list[tuple[Group, Lowerin
             message = f"`{halves[0]}` cannot be trained by `{group.optimizer}` on mindspore: it is of type float16"
             cure = "keep weights in `float32`, as mixed precision does, or use an optimizer of MindSpore's own"
             collector.add(refusal(plan, message, group.origin, cure))
+        if not by.loss_scale and carried_scale(plan.loss_scale) != 1:
+            collector.add(unable(plan.loss_scale, group, by))
         found.append((group, by))
     collector.check()
     return found

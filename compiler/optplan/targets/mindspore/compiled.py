@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from math import ceil, nan
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, ops
 
 from optplan import compiled
+from optplan.targets.mindspore.managers import make_manager
+from optplan.targets.mindspore.scaling import ClipGradients, carried_scale, make_scaler
+from optplan.targets.mindspore.step import TrainStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from mindspore import Parameter, nn
+    from mindspore import Parameter, amp, nn
 
     from optplan.resolve.plan import Group, Plan
     from optplan.targets.mindspore.members import Member
+    from optplan.targets.mindspore.reports import Reports
 
 
 class Compiled(compiled.Compiled):
     """A plan's native objects: `optimizer, scheduler = compiled`.
 
     `optimizer` is a `mindspore.nn.Optimizer`, a stock class where one suffices; schedules are inside it, so `scheduler`
-    is None, and `scaler` is None.  `parameters` has the trained parameters in the order in which the optimizer takes
-    gradients, which is the network's.
+    is None.  `parameters` has the trained parameters in the order in which the optimizer takes gradients, which is the
+    network's.  `scaler` is an `amp.LossScaler`, or None without a loss scale.
+
+    `clip_gradients(gradients)` gives the gradients as the plan's `clip` has them, and their 2-norm before that.  It
+    takes them as `scaler.unscale` gives them, and can be called in a `jit` function.
     """
 
     def __init__(
@@ -34,10 +41,16 @@ class Compiled(compiled.Compiled):
         members: list[Member],
         parameters: dict[str, Parameter],
         cell: nn.Cell,
+        reports: Reports,
+        *,
+        sparse: bool,
     ) -> None:
         super().__init__(plan, parameters, {parameter.name: parameter for parameter in cell.get_parameters()})
         self.optimizer = optimizer
         self._members = members
+        self.reports = reports
+        self.scaler = make_scaler(plan.loss_scale)
+        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -72,6 +85,40 @@ class Compiled(compiled.Compiled):
             found[group.name]["lr"] = self._lr(member, group)
         return found
 
+    def report(self, **metrics: float) -> None:
+        """Tell each `plateau` of the plan the metric that it goes by: see `optplan.Compiled.report`."""
+        self.reports.take(metrics, self.updates if metrics else 0)
+
+    def train_step(
+        self,
+        network: nn.Cell,
+        loss_fn: Callable[..., Tensor] | None = None,
+        *,
+        accumulate: int | None = None,
+        norm: bool = True,
+        jit: bool = False,
+    ) -> TrainStep:
+        """What trains `network` with one batch: `result = step(*inputs)`, in PyNative and in Graph mode.
+
+        The last input is the label: the loss is `loss_fn(network(*inputs[:-1]), inputs[-1])`.  Without a `loss_fn` it
+        is `network(*inputs)`, or the first of what that gives.  `accumulate` says of how many batches an update is
+        made, where that is not what the file says; without `norm` no norm is computed that clipping does not need.
+        With `jit` the step is one graph in PyNative mode too, as sparse gradients need it.
+        The network is put in training mode now; after an evaluation, `network.set_train()` does it again.
+
+        ValueError where a trained parameter is not the network's.
+        """
+        count = self.plan.accumulate if accumulate is None else accumulate
+        return TrainStep(self, network, loss_fn, count, norm=norm, jit=jit)
+
+    def loss_scale_manager(self) -> amp.LossScaleManager | None:
+        """The `loss_scale_manager` for `Model(network, loss_fn, compiled.optimizer, ...)`; None without a loss scale.
+
+        ConfigError (OP501) for what the training network that `Model` builds does not do: on CPU it drops no update,
+        and it neither clips nor accumulates anywhere.  `Model(compiled.train_step(network, loss_fn).cell)` does.
+        """
+        return make_manager(self.plan)
+
     def _write(self, parameter: Parameter, value: Any) -> None:
         array = value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
         ops.assign(parameter, Tensor(array.reshape(parameter.shape), parameter.dtype))
@@ -98,8 +145,10 @@ class Compiled(compiled.Compiled):
         return self._value(group, key, t) if key in group.schedule else value
 
     def _value(self, group: Group, key: str, t: int) -> float:
-        """What update `t` uses: a curve that never settles has a table that ends with the horizon."""
-        curve, steps = group.schedule.get(key), self.plan.horizon.steps
-        if curve is not None and curve.settled is None and steps is not None:
-            t = min(t, ceil(steps) - 1)
-        return group.value(key, t)
+        """What update `t` uses, if nothing is reported before it."""
+        curve, last = group.schedule.get(key), self.plan.horizon.last
+        if curve is None:
+            return group.own(key)
+        if curve.endless and last is not None:
+            t = min(t, last)
+        return self.reports.now(curve).value(t, group.own(key))

@@ -28,8 +28,6 @@ from optplan.targets.mindspore.table import Table, cell
 from optplan.targets.mindspore.update import Tensors, Update
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from optplan.targets.mindspore.table import Number
 
 __all__ = ["ASGD", "SGD", "Rprop"]
@@ -61,9 +59,10 @@ def _sgd_nesterov_update(
     return True
 
 
-@_damp.register("Tensor", "Tensor")
-def _damp_gradient(share: Tensor, gradient: Tensor) -> Tensor:
-    return share * gradient
+@_damp.register(*["Tensor"] * 4)
+def _damp_gradient(momentum: Tensor, share: Tensor, stat: Tensor, gradient: Tensor) -> Tensor:
+    # All of it counts without momentum, and where it makes the buffer
+    return ops.where(ops.logical_or(momentum <= 0.0, stat > 0.0), gradient, share * gradient)
 
 
 @_asgd.register(*["Tensor"] * 6)
@@ -111,20 +110,6 @@ def _rprop_update(
     return True
 
 
-def _shares(momentum: Number, dampening: Number) -> NDArray[np.float64]:
-    """What share of the gradient of update 0, 1, ... counts, shape (n,), the last for all after: 1 - dampening.
-
-    All of it counts without momentum, and at the first update that has momentum, which makes the buffer.
-    """
-    columns = [each.values if isinstance(each, Table) else np.array([each]) for each in (momentum, dampening)]
-    length = max(len(column) for column in columns) + 1
-    kept, damped = (np.pad(column, (0, length - len(column)), mode="edge") for column in columns)
-    shares = np.where(kept > 0.0, 1.0 - damped, 1.0)
-    if kept.any():
-        shares[np.argmax(kept > 0.0)] = 1.0
-    return shares
-
-
 class SGD(Update):
     """`torch.optim.SGD`: arguments as there, `learning_rate` for lr; each number may be a `Table`.
 
@@ -144,14 +129,13 @@ class SGD(Update):
         loss_scale: float = 1.0,
     ) -> None:
         super().__init__(learning_rate, params, weight_decay, loss_scale)
-        shares = _shares(momentum, dampening)
-        self.damps = bool((shares != 1.0).any())
+        self.damps = bool(np.any(dampening.reach if isinstance(dampening, Table) else dampening))
         if nesterov and self.damps:
             raise ValueError("`nesterov` needs `dampening` to be 0")
         self.maximize = maximize
         self.nesterov = nesterov
         self.momentum_at = cell(momentum)
-        self.share_at = Table(shares)
+        self.share_at = cell(dampening, lambda damped: 1.0 - damped)
         self.accum = self._parameters.clone(prefix="accum", init="zeros")
         self.stat = self._parameters.clone(prefix="stat", init="ones")
 
@@ -163,7 +147,7 @@ class SGD(Update):
         now = self.global_step
         momentum = self.momentum_at(now)
         if self.damps:
-            gradients = self.map_(F.partial(_damp, self.share_at(now)), gradients)
+            gradients = self.mapped(_damp, (momentum, self.share_at(now)), self.stat, gradients)
         self.advanced()
         update = _sgd_nesterov if self.nesterov else _sgd
         columns = (self._parameters, self.accum, self.stat, gradients)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from optplan.diagnostics import ConfigError, diagnostic
+from optplan.targets.choose import unable
 from optplan.targets.fit import class_of
-from optplan.targets.mindspore.table import Table
+from optplan.targets.mindspore.scaling import carried_scale
+from optplan.targets.mindspore.table import Falling, Table
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from optplan.resolve.curve import Curve
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.plan import Group
+    from optplan.resolve.training import LossScale
 
 MOST = 16
 # What groups within one optimizer may differ in.
@@ -42,7 +45,7 @@ class Tables:
     """The tables of a plan: one for each distinct curve and own value, filled once."""
 
     def __init__(self, horizon: Horizon) -> None:
-        self._steps = horizon.steps
+        self._last = horizon.last
         self._factors: dict[Curve, NDArray[np.float64]] = {}
         self._tables: dict[tuple[Curve, float], Table] = {}
 
@@ -50,8 +53,17 @@ class Tables:
         """The table of `curve` for the own value `own`."""
         key = (curve, own)
         if key not in self._tables:
-            self._tables[key] = Table(self._values(curve, own))
+            values = self._values(curve, own)
+            if curve.waits is None:
+                self._tables[key] = Table(values)
+            else:
+                self._tables[key] = Falling(values, np.array([min(curve.extremes(own))]))
         return self._tables[key]
+
+    @property
+    def falling(self) -> dict[tuple[Curve, float], Falling]:
+        """Those whose last value goes by a metric that is reported, by curve and own value."""
+        return {key: table for key, table in self._tables.items() if isinstance(table, Falling)}
 
     def _values(self, curve: Curve, own: float) -> NDArray[np.float64]:
         count = self._length(curve)
@@ -62,14 +74,13 @@ class Tables:
         return own * self._factors[curve]
 
     def _length(self, curve: Curve) -> int:
-        """Up to the last change, or the horizon where a curve never stops changing."""
-        settled = curve.settled
+        """Up to the last change that is known now, or the horizon where a curve never stops changing."""
+        settled = curve.settled if curve.waits is None else curve.waits[0]
         if settled is not None:
-            return int(np.ceil(settled)) + 1
-        if self._steps is None:
+            return ceil(settled) + 1
+        if self._last is None:
             raise AssertionError(curve)
-        # Update t lies within a horizon of 2.5 if t < 2.5
-        return ceil(self._steps)
+        return self._last + 1
 
 
 def make(
@@ -77,17 +88,21 @@ def make(
     parameters: dict[str, Parameter],
     tables: Tables,
     flat: frozenset[int] = frozenset(),
+    loss_scale: LossScale | None = None,
 ) -> list[Member]:
     """The optimizers that carry `groups` out, each group by its class.
 
-    `parameters` stand in MindSpore's order; `flat` has the identities of those with a dimension of one more than the
-    plan says.
+    A `loss_scale` that nothing takes out of gradients before them is theirs to take out.  `parameters` stand in
+    MindSpore's order; `flat` has the identities of those with a dimension of one more than the plan says.
     """
     apart: dict[Hashable, list[tuple[Group, Lowering]]] = {}
     for number, (group, by) in enumerate(groups):
         alone = len(groups) <= MOST or not by.shares
         apart.setdefault(number if alone else _signature(group, by), []).append((group, by))
-    return [_member([group for group, _ in each], each[0][1], parameters, tables, flat) for each in apart.values()]
+    return [
+        _member([group for group, _ in each], each[0][1], parameters, tables, flat, loss_scale)
+        for each in apart.values()
+    ]
 
 
 def _signature(group: Group, by: Lowering) -> Hashable:
@@ -98,13 +113,21 @@ def _signature(group: Group, by: Lowering) -> Hashable:
 
 
 def _member(
-    groups: list[Group], by: Lowering, parameters: dict[str, Parameter], tables: Tables, flat: frozenset[int]
+    groups: list[Group],
+    by: Lowering,
+    parameters: dict[str, Parameter],
+    tables: Tables,
+    flat: frozenset[int],
+    loss_scale: LossScale | None,
 ) -> Member:
     first = groups[0]
+    scale = carried_scale(loss_scale)
     native: type[nn.Optimizer] = class_of(by, first.optimizer)
     arguments: dict[str, Any] = dict(by.constants)
     if flat and getattr(native, "takes_flat", False):
         arguments["flat"] = flat
+    if scale != 1:
+        arguments["loss_scale"] = scale
     for key, value in first.values:
         argument = by.argument(key)
         if argument is None:
@@ -131,12 +154,18 @@ def _member(
         theirs = {name for group in groups for name in group.parameters}
         dicts.append({"order_params": [parameter for name, parameter in parameters.items() if name in theirs]})
     try:
-        return Member(native(dicts, **arguments), tuple(groups))
+        made = native(dicts, **arguments)
     except (TypeError, ValueError, KeyError, RuntimeError) as fault:
         # A range that only the class knows, or a class of one's own that was registered with other arguments.
         said = str(fault).strip().splitlines()
+        if scale != 1 and "'loss_scale'" in str(fault):
+            raise ConfigError([unable(loss_scale, first, by)]) from fault
         message = f"`{by.class_name}` refuses group `{first.name}`: {said[0] if said else type(fault).__name__}"
         raise ConfigError([diagnostic("OP501", message)]) from fault
+    if scale not in (1, made.loss_scale):
+        # A class of one's own, which takes it and does nothing with it
+        raise ConfigError([unable(loss_scale, first, by)])
+    return Member(made, tuple(groups))
 
 
 def _given(group: Group, key: str, value: Any, tables: Tables) -> Any:

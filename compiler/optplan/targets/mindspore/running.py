@@ -199,7 +199,7 @@ class RMSprop(Update):
         self.alpha_at, self.gain_at, self.eps_at = cell(alpha), cell(alpha, rest), cell(eps)
         self.momentum_at = cell(momentum)
         self.centered = centered
-        momenta = momentum.values if isinstance(momentum, Table) else np.array([momentum])
+        momenta = momentum.reach if isinstance(momentum, Table) else np.array([momentum])
         self.moving = bool((momenta > 0).any())
         self.pausing = self.moving and bool((momenta == 0).any())
         self.square_avg = self._parameters.clone(prefix="square_avg", init="zeros")

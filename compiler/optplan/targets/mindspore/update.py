@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.ops import functional as F  # noqa: N812 - its usual name
 from mindspore.ops.composite import MultitypeFuncGraph
@@ -84,6 +84,9 @@ class Update(nn.Optimizer):
 
     `parameters` are groups, as `nn.Optimizer` takes them; the learning rate, a group's `lr` and the weight decay are
     numbers or tables.
+
+    State: `global_step`, by which schedules go, and `begun`, the update at which the state of the parameters began: 0,
+    unless they were added to a run that had made updates before.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Update(nn.Optimizer):
     ) -> None:
         super().__init__(learning_rate, parameters, weight_decay, loss_scale)
         self.maximize = False
+        self.begun = Parameter(Tensor([0], mstype.int32), name="begun", requires_grad=False)
         # The base class multiplies decay by the loss scale, for L2; a decoupled decay wants it as it was.
         self.unscaled = Tensor(1.0 / self.loss_scale, mstype.float32)
         # One decay for all is one number in the graph, not one for each parameter.
@@ -114,7 +118,7 @@ class Update(nn.Optimizer):
 
     def advanced(self) -> Tensor:
         """The t of the formulas, 1 at the first update, as a float32 scalar; counts this update in `global_step`."""
-        step = self.global_step + 1
+        step = self.global_step + 1 - self.begun
         self.assignadd(self.global_step, self.global_step_increase_tensor)
         return ops.cast(step, mstype.float32).reshape(())
 

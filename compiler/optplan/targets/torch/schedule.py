@@ -6,14 +6,13 @@ order or number of calls: it accumulates nothing.  One evaluation of a curve of 
 
 from __future__ import annotations
 
-from operator import itemgetter
+from operator import index, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from optplan.resolve.curve import reduced
-from optplan.resolve.plateau import Watch
+from optplan.resolve.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,11 +36,12 @@ class PlanScheduler(LRScheduler):
     """Drives all scheduled keys of `optimizer`, whose groups are those of a plan in the same order.
 
     `last_epoch` is t, the number of the update to come, from 0; `step()` always advances it by one.  Learning rates
-    that are tensors stay the same tensors.  Where a policy ends in `plateau`, the loop reports the metric, by
-    `step(loss=0.31)` or, between two steps, `report(loss=0.31)`.
+    that are tensors stay the same tensors.  `last` is the run's last update, where its length is known: a policy that
+    has no end holds the value of that one.  Where a policy ends in `plateau`, the loop reports the metric, by
+    `step(loss=0.31)` or, after a step, `report(loss=0.31)`.
     """
 
-    def __init__(self, optimizer: Optimizer, groups: Sequence[Group]) -> None:
+    def __init__(self, optimizer: Optimizer, groups: Sequence[Group], last: int | None = None) -> None:
         # The constructor of LRScheduler is not called: it would wrap `optimizer.step` to watch the order of calls,
         # which is not this scheduler's business, and set every lr from `initial_lr`.
         self.optimizer = optimizer
@@ -54,7 +54,8 @@ class PlanScheduler(LRScheduler):
         self._rows = {
             curve: tuple(_row(key, numbers, groups) for key, numbers in keys.items()) for curve, keys in driven.items()
         }
-        self._watches = {curve: Watch.of(curve.waits[1]) for curve in driven if curve.waits is not None}
+        self._last = last
+        self._watches = Watches(groups)
         self._sort()
         # For `get_last_lr`: the rates as last put, or the factor and own values from which they follow
         self._rates: list[float | torch.Tensor] | None = None
@@ -65,46 +66,46 @@ class PlanScheduler(LRScheduler):
     def _sort(self) -> None:
         """Which curves one evaluation serves, and which need one for each own value; reduced as they are by now."""
         now = [
-            (reduced(curve, self._watches[curve].reductions) if curve in self._watches else curve, rows)
+            (self._watches.now(curve), self._last if curve.endless else None, rows)
             for curve, rows in self._rows.items()
         ]
-        self._shared = [(curve, rows) for curve, rows in now if curve.relative]
-        self._single = [(curve, rows) for curve, rows in now if not curve.relative]
+        self._shared = [each for each in now if each[0].relative]
+        self._single = [each for each in now if not each[0].relative]
 
     def step(self, epoch: int | None = None, **metrics: float) -> None:
-        """Advance to the next update, or to update `epoch`; `metrics` are reported first, as by `report`."""
+        """Advance to the next update, or to update `epoch`; `metrics` are reported then, as by `report`.
+
+        TypeError for an `epoch` that is no whole number, such as a metric that is reported without its name.
+        """
+        t = self.last_epoch + 1 if epoch is None else _update(epoch)
         if metrics:
-            self._report(metrics)
+            self._report(metrics, t)
         self._step_count += 1
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self.last_epoch = t
         self._apply()
 
     def report(self, **metrics: float) -> None:
         """Tell each `plateau` of the plan the metric that it goes by; ValueError for one that none goes by.
 
-        A report before the update at which a `plateau` begins does not count for it.
+        A report does not count for a `plateau` that begins after the update to come.
         """
-        self._report(metrics)
+        self._report(metrics, self.last_epoch)
         self._apply()
 
-    def _report(self, metrics: Mapping[str, float]) -> None:
-        known = {watch.plateau.metric for watch in self._watches.values()}
-        for name, value in metrics.items():
-            if name not in known:
-                listed = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
-                raise ValueError(f"no policy of this plan goes by `{name}`; the metrics are: {listed}")
-            for curve, watch in self._watches.items():
-                begin = curve.waits[0] if curve.waits is not None else 0.0
-                if watch.plateau.metric == name and self.last_epoch >= begin and watch.report(float(value)):
-                    self._sort()
+    def _report(self, metrics: Mapping[str, float], t: int) -> None:
+        if self._watches.report(metrics, t):
+            self._sort()
 
+    # Left out of compiled code, which would hold every value as a constant.  By the decorator that torch.optim uses:
+    # the public one imports the compiler at once
+    @torch._disable_dynamo  # type: ignore[attr-defined]  # noqa: SLF001
     def _apply(self) -> None:
         """Put the values of update `last_epoch` into the groups."""
         t = self.last_epoch
         groups = self.optimizer.param_groups
         self._common = None
-        for curve, rows in self._shared:
-            factor = curve.factor(t)
+        for curve, last, rows in self._shared:
+            factor = curve.factor(t if last is None or t < last else last)
             for row in rows:
                 driven, key = self._driven(row), row.key
                 if row.place is not None or not _floats(driven, key):
@@ -115,10 +116,11 @@ class PlanScheduler(LRScheduler):
                     group[key] = own * factor
                 if driven is groups and key == "lr":
                     self._common = (factor, row.owns)
-        for curve, rows in self._single:
+        for curve, last, rows in self._single:
+            now = t if last is None or t < last else last
             for row in rows:
                 for group, own in zip(self._driven(row), row.owns, strict=True):
-                    _put(group, row.key, row.place, curve.value(t, own))
+                    _put(group, row.key, row.place, curve.value(now, own))
         self._rates = None if self._common else self.get_lr()
 
     def _driven(self, row: _Row) -> list[dict[str, Any]]:
@@ -139,22 +141,32 @@ class PlanScheduler(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Plain data: `torch.load(weights_only=True)` takes it."""
         state = {"last_epoch": self.last_epoch, "_step_count": self._step_count, "_last_lr": self.get_lr()}
-        plateaus = [watch.state for watch in self._watches.values()]
-        return state | {"plateaus": plateaus} if plateaus else state
+        return state | {"plateaus": self._watches.state} if self._watches else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to the update that was saved, and put its values into the groups; KeyError if it says none."""
-        self.last_epoch = state_dict["last_epoch"]
-        self._step_count = state_dict.get("_step_count", self.last_epoch + 1)
+        t = _update(state_dict["last_epoch"])
         if self._watches:
-            for watch, state in zip(self._watches.values(), state_dict["plateaus"], strict=True):
-                watch.restore(state)
+            self._watches.restore(state_dict["plateaus"])
             self._sort()
+        self.last_epoch = t
+        self._step_count = state_dict.get("_step_count", t + 1)
         self._apply()
 
     def __repr__(self) -> str:
         curves = len(self._rows)
         return f"{type(self).__name__}(update {self.last_epoch}, {curves} curves)"
+
+
+def _update(number: object) -> int:
+    """The number of an update, 0 or more; TypeError or ValueError where `number` is none."""
+    if isinstance(number, bool) or not hasattr(number, "__index__") or isinstance(number, torch.Tensor):
+        metric = "a metric is reported by its name: `step(loss=0.31)`"
+        raise TypeError(f"the number of an update is expected, not {number!r}; {metric}")
+    t = index(number)
+    if t < 0:
+        raise ValueError(f"updates are counted from 0, and this is {t}")
+    return t
 
 
 def _row(key: str, numbers: Sequence[int], groups: Sequence[Group]) -> _Row:

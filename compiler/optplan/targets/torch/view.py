@@ -4,6 +4,9 @@ Names are the network's own: what wraps it (DDP, FSDP, `torch.compile`, activati
 known by its class and passed over, and a parametrized weight has the name that it had before.  Order and first names
 are those of `named_parameters()`.  Nothing is computed and no parameter is touched, so modules on the meta device
 serve as well.
+
+What is sharded as DTensors (`fully_shard`) shows the shapes of the whole network and is as good as that.  Other shards
+(FSDP1's flat parameters, parameters without elements) are not, and no plan is made from them.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ if TYPE_CHECKING:
     from optplan.resolve.network import Shape
 
 
+DATA_PARALLEL = "torch.nn.parallel.distributed.DistributedDataParallel"
+FULLY_SHARDED = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 # Where each wrapper keeps what it wraps.  By full name: importing them all would take longer than making a plan.
 _WRAPPERS = {
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    DATA_PARALLEL: "module",
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel": "_fsdp_wrapped_module",
+    FULLY_SHARDED: "_fsdp_wrapped_module",
     "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": "_checkpoint_wrapped_module",
     "torch.optim.swa_utils.AveragedModel": "module",
 }
@@ -59,21 +64,30 @@ _DENSE = frozenset({"norm", "conv", "linear", "recurrent", "attention"})
 
 
 class View(NamedTuple):
-    """A network, and its parameters in the same order."""
+    """A network, its parameters in the same order, and the full names of the classes that wrap it or parts of it.
+
+    Of these FSDP1's is left out where it shards nothing.
+    """
 
     network: Network
     parameters: list[nn.Parameter]
+    wrappers: frozenset[str]
 
 
-def view(module: nn.Module) -> View:
-    """The view of `module`.
+def view(module: nn.Module, *, sharded: bool = False) -> View:
+    """The view of `module`; with `sharded` also where parameters are shards that do not show the shape of the whole.
 
-    ConfigError where a parameter has no shape yet or two have one name (OP211), or where this is no module (OP503).
+    ConfigError where a parameter has no shape yet or two have one name (OP211), where one is a shard (OP507), or where
+    this is no module (OP503).
     """
     if not isinstance(module, nn.Module):
         message = f"a `{type(module).__name__}` is no network"
         raise ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module`")])
-    return _Walk().run(module)
+    seen = _Walk().run(module)
+    _check_flat(seen)
+    if not sharded:
+        _check_whole(seen)
+    return seen
 
 
 _Class = tuple[str | None, int | None]
@@ -101,6 +115,7 @@ class _Walk:
         self._aliases: dict[int, list[Alias]] = {}
         # Whether a name is not the one that torch gives, so that two might be the same.
         self._renamed = False
+        self._wrappers: set[str] = set()
 
     def run(self, module: nn.Module) -> View:
         """Walk from `module` down."""
@@ -133,7 +148,7 @@ class _Walk:
             tuple(trainable),
             {number: tuple(aliases) for number, aliases in self._aliases.items()},
         )
-        return View(network, parameters)
+        return View(network, parameters, frozenset(self._wrappers))
 
     def _visitor(self) -> Callable[[nn.Module, int, str, str], None]:
         """What visits a module, given the number of the one above, its name in that, and what its names begin with."""
@@ -151,6 +166,7 @@ class _Walk:
                 inner = module._modules.get(wraps)  # noqa: SLF001 - where torch itself keeps its children
                 if inner is not None:
                     self._renamed = True
+                    self._wrapper(module)
                     visit(inner, parent, segment, prefix)
                     return
             number = len(parents)
@@ -225,6 +241,13 @@ class _Walk:
         made = self._classes[cls] = (wraps, None if varies else self._number(_kind_of(cls)))
         return made
 
+    def _wrapper(self, module: nn.Module) -> None:
+        """Note the class of a wrapper, unless it is FSDP's and leaves the parameters as they are."""
+        name = next(name for name in _full_names(type(module)) if name in _WRAPPERS)
+        strategy = getattr(getattr(module, "sharding_strategy", None), "name", None)
+        if name != FULLY_SHARDED or strategy != "NO_SHARD" or not getattr(module, "_use_orig_params", False):
+            self._wrappers.add(name)
+
     def _kind(self, module: nn.Module) -> int:
         """The kind of a module whose class does not settle it."""
         groups = getattr(module, "groups", 1)
@@ -283,16 +306,33 @@ def _check_readable(parameter: nn.Parameter, name: str) -> None:
                 )
             ]
         )
-    if type(parameter).__name__ == "FlatParameter":
-        raise ConfigError(
-            [
-                diagnostic(
-                    "OP211",
-                    f"parameter `{name}` is a flat shard of several",
-                    help="make the plan before wrapping, or wrap with `use_orig_params=True`",
-                )
-            ]
-        )
+
+
+_WHOLE = "make the plan before wrapping, and bind it after; or shard with `fully_shard`, which keeps names and shapes"
+
+
+def _check_flat(seen: View) -> None:
+    """ConfigError (OP507) where several parameters have become a flat one, of which nothing can be told."""
+    if FULLY_SHARDED not in seen.wrappers:
+        return
+    for name, parameter in zip(seen.network.names, seen.parameters, strict=True):
+        if getattr(parameter, "_is_flat_param", False):
+            cure = "shard with `fully_shard`, or wrap with `use_orig_params=True`; make the plan before, bind it after"
+            raise ConfigError([diagnostic("OP507", f"parameter `{name}` is a flat shard of several", help=cure)])
+
+
+def _check_whole(seen: View) -> None:
+    """ConfigError (OP507) where a parameter is a shard that does not show the shape of the whole."""
+    if FULLY_SHARDED in seen.wrappers:
+        message = "the model is sharded: `FullyShardedDataParallel` shows pieces of its parameters, in one dimension"
+        raise ConfigError([diagnostic("OP507", message, help=_WHOLE)])
+    network = seen.network
+    if not any(0 in shape for shape in set(network.shapes)):
+        return
+    for name, shape, trainable in zip(network.names, network.shapes, network.trainable, strict=True):
+        if trainable and 0 in shape:
+            message = f"parameter `{name}` has no elements: its shape is {list(shape)}"
+            raise ConfigError([diagnostic("OP507", message, help=f"where this is a shard: {_WHOLE}")])
 
 
 def named(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

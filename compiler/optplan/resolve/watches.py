@@ -1,0 +1,68 @@
+"""What has been reported in a run: the only thing in a schedule that has a past, whatever the framework.
+
+Takes the curves of a plan and, while the run goes on, metrics; gives each curve as it stands by now, and its past as
+plain data, by which another run goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from optplan.resolve.curve import reduced
+from optplan.resolve.plateau import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from optplan.resolve.curve import Curve
+    from optplan.resolve.plan import Group
+
+
+class Watches:
+    """One `Watch` for each different curve of `groups` that ends in a `plateau`, in their order."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self._begins: dict[Curve, float] = {}
+        self._watches: dict[Curve, Watch] = {}
+        for group in groups:
+            for _, curve in group.curves:
+                if curve.waits is not None and curve not in self._watches:
+                    self._begins[curve], plateau = curve.waits
+                    self._watches[curve] = Watch.of(plateau)
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def report(self, metrics: Mapping[str, Any], t: int) -> bool:
+        """Take `metrics` in, numbers by name, reported before update `t`; whether any of them makes a reduction.
+
+        One that is reported before the update at which a `plateau` begins is to come does not count for it.
+        ValueError for a metric that no policy goes by; then none of them has been taken in.
+        """
+        known = sorted({watch.plateau.metric for watch in self._watches.values()})
+        for name in metrics:
+            if name not in known:
+                listed = ", ".join(f"`{each}`" for each in known) or "none"
+                raise ValueError(f"no policy of this plan goes by `{name}`; the metrics are: {listed}")
+        numbers = {name: float(value) for name, value in metrics.items()}
+        fallen = False
+        for curve, watch in self._watches.items():
+            number = numbers.get(watch.plateau.metric)
+            if number is not None and t >= self._begins[curve]:
+                fallen = watch.report(number) or fallen
+        return fallen
+
+    def now(self, curve: Curve) -> Curve:
+        """`curve` as the reports so far have left it."""
+        watch = self._watches.get(curve)
+        return curve if watch is None else reduced(curve, watch.reductions)
+
+    @property
+    def state(self) -> list[dict[str, float]]:
+        """What each watch knows, as plain data."""
+        return [watch.state for watch in self._watches.values()]
+
+    def restore(self, state: Sequence[Mapping[str, float]]) -> None:
+        """Know what `state` says; ValueError if it is of another number of watches, KeyError if it says too little."""
+        for watch, each in zip(self._watches.values(), [dict(each) for each in state], strict=True):
+            watch.restore(each)

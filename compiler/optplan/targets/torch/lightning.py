@@ -1,0 +1,71 @@
+"""What Lightning asks of `configure_optimizers`, checked against what its Trainer does; nothing of it is imported."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from typing import TYPE_CHECKING, Any
+
+from optplan.resolve.training import Clip
+from optplan.targets.torch.hosted import Loop, UnlessSkipped, check_loop, scale_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from optplan.targets.torch.compiled import Compiled
+
+CURE = "pass `**optplan.hosts.lightning.trainer_arguments(plan)` to `Trainer`"
+
+
+def configuration(compiled: Compiled, module: nn.Module, trainer: Any) -> dict[str, Any]:
+    """What `configure_optimizers` returns; see `Compiled.lightning`, `module` is what the plan is bound to."""
+    if trainer is None:
+        trainer = _trainer_of(module)
+    scaler = None if trainer is None else getattr(trainer.precision_plugin, "scaler", None)
+    if trainer is not None and _automatic(trainer):
+        check_loop(compiled.plan, loop_of(trainer, compiled))
+    elif trainer is None:
+        _warn(compiled)
+    if compiled.scheduler is None:
+        return {"optimizer": compiled.optimizer}
+    scheduler = compiled.scheduler if scaler is None else UnlessSkipped(compiled.scheduler, scaler)
+    return {"optimizer": compiled.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def loop_of(trainer: Any, compiled: Compiled) -> Loop:
+    """What `trainer` does between a loss and an update."""
+    clip = None
+    if _clips_itself(trainer.lightning_module):
+        clip = compiled.plan.clip
+    elif trainer.gradient_clip_val:
+        kind = trainer.gradient_clip_algorithm
+        clip = Clip(getattr(kind, "value", None) or "norm", float(trainer.gradient_clip_val))
+    scale = scale_of(getattr(trainer.precision_plugin, "scaler", None))
+    return Loop("Lightning's `Trainer`", CURE, clip, trainer.accumulate_grad_batches, scale)
+
+
+def _automatic(trainer: Any) -> bool:
+    """Whether Lightning makes the updates, and not the module's own `training_step`."""
+    return trainer.lightning_module is None or bool(trainer.lightning_module.automatic_optimization)
+
+
+def _clips_itself(module: Any) -> bool:
+    """Whether the module has a `configure_gradient_clipping` of its own, which may do anything."""
+    own = getattr(type(module), "configure_gradient_clipping", None)
+    return own is not None and own.__module__.partition(".")[0] not in {"lightning", "pytorch_lightning"}
+
+
+def _trainer_of(module: nn.Module) -> Any:
+    try:
+        return module.trainer
+    except (AttributeError, RuntimeError):  # no LightningModule, or not with a Trainer yet
+        return None
+
+
+def _warn(compiled: Compiled) -> None:
+    plan = compiled.plan
+    said = [f"`clip: {plan.clip}`"] if plan.clip is not None else []
+    said += [f"`accumulate: {plan.accumulate}`"] if plan.accumulate != 1 else []
+    said += [f"`loss_scale: {plan.loss_scale}`"] if plan.loss_scale is not None else []
+    if said:
+        words = "%s of the plan is for Lightning to do, and was not checked: %s, and call `compiled.lightning(trainer)`"
+        getLogger("optplan").warning(words, ", ".join(said), CURE)

@@ -1,0 +1,176 @@
+"""One training step under PyTorch: from a loss to an update.
+
+    backward of loss * scale / accumulate
+    and when an update is due:
+    gradients / scale -> their norm -> clipped -> checked -> optimizer -> scale -> schedule -> gradients cleared
+
+Each piece is also to be had by itself, see `Compiled`.
+"""
+
+from __future__ import annotations
+
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from optplan.step import StepResult
+from optplan.targets.torch.clipping import clip_, total_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from optplan.resolve.plan import Plan
+    from optplan.targets.torch.scaler import PlanScaler
+    from optplan.targets.torch.schedule import PlanScheduler
+
+
+class Step:
+    """The step of one compiled plan; `parameters` are those trained, in the network's order.
+
+    `pieces` says that each process has pieces of the gradients only, and no way to the norm of the whole.
+    `gathered` counts the batches whose gradients wait for an update.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        optimizer: Optimizer,
+        scheduler: PlanScheduler | None,
+        scaler: PlanScaler | None,
+        parameters: Sequence[nn.Parameter],
+        *,
+        pieces: bool = False,
+    ) -> None:
+        self._pieces = pieces
+        self._optimizer, self._scheduler, self._scaler = optimizer, scheduler, scaler
+        self._parameters = parameters
+        self._clip, self._accumulate = plan.clip, plan.accumulate
+        self._evaluates = needs_closure(type(optimizer))
+        self.gathered = 0
+
+    def __call__(
+        self, loss: Any, accumulate: int | None = None, update: bool | None = None, norm: bool = True
+    ) -> StepResult:
+        """See `Compiled.step`."""
+        if accumulate is not None and (not isinstance(accumulate, int) or accumulate < 1):
+            raise ValueError(f"`accumulate` counts the batches of an update, from 1, and is {accumulate!r}")
+        if self._evaluates:
+            if accumulate not in (None, 1) or update is False:
+                name = type(self._optimizer).__name__
+                raise ValueError(
+                    f"`{name}` evaluates the loss anew: let the function that gives it go over all batches"
+                )
+            return self._evaluate(loss, norm)
+        if callable(loss) and not isinstance(loss, Tensor):
+            loss = loss()
+        check_loss(loss)
+        count = self._accumulate if accumulate is None else accumulate
+        scale = 1.0
+        scaled = loss / count if count > 1 else loss
+        if self._scaler is not None:
+            scaled = self._scaler.scale(scaled)
+            scale = self._scaler.get_scale()
+        try:
+            scaled.backward()
+            self.gathered += 1
+            if not (self.gathered >= count if update is None else update):
+                return StepResult(_bare(loss), None, scale, updated=False, skipped=False)
+            length = self._clipped(norm and not self._pieces)
+            updated = self._update()
+        except BaseException:
+            self._abandon()
+            raise
+        return StepResult(_bare(loss), length, scale, updated=updated, skipped=not updated)
+
+    def clip(self) -> Tensor:
+        """Clip the gradients as the plan says, unscaled first if they are not yet; their norm before."""
+        if self._scaler is not None:
+            self._scaler.unscale_once(self._optimizer)
+        norm = total_norm(self._parameters)
+        if self._clip is not None:
+            clip_(self._parameters, self._clip, norm)
+        return norm
+
+    def _clipped(self, norm: bool) -> Tensor | None:
+        """As `clip`; the norm is left out where nobody asks for it."""
+        if norm or (self._clip is not None and self._clip.kind == "norm"):
+            return self.clip()
+        if self._scaler is not None:
+            self._scaler.unscale_once(self._optimizer)
+        if self._clip is not None:
+            clip_(self._parameters, self._clip, None)
+        return None
+
+    def _update(self) -> bool:
+        """The update, and what follows it; whether it was made."""
+        updated = True
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            updated = self._scaler.step_if_finite(self._optimizer)
+            self._scaler.update()
+        if updated and self._scheduler is not None:
+            self._scheduler.step()
+        self._optimizer.zero_grad()
+        self.gathered = 0
+        return updated
+
+    def _abandon(self) -> None:
+        """Begin anew: gradients of half a backward pass, or unscaled ones, would spoil the next update in silence."""
+        self._optimizer.zero_grad()
+        self.gathered = 0
+        if self._scaler is not None:
+            self._scaler.abandon()
+
+    def _evaluate(self, loss_of: Callable[[], Tensor], norm: bool) -> StepResult:
+        """An update by an optimizer that evaluates the loss as often as it needs; what is told is of the first time."""
+        if not callable(loss_of) or isinstance(loss_of, Tensor):
+            name = type(self._optimizer).__name__
+            raise TypeError(f"`{name}` evaluates the loss anew: give a function without arguments that returns it")
+        found: list[tuple[Tensor, Tensor | None]] = []
+
+        def closure() -> Any:
+            self._optimizer.zero_grad()
+            loss = loss_of()
+            check_loss(loss)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            found.append((_bare(loss), self._clipped(norm and not found)))
+            return loss.detach()
+
+        self._optimizer.step(closure)
+        if self._scheduler is not None:
+            self._scheduler.step()
+        self._optimizer.zero_grad()
+        loss, length = found[0]
+        return StepResult(loss, length, 1.0, updated=True, skipped=False)
+
+
+def _bare(loss: Tensor) -> Tensor:
+    """The loss as a scalar without a graph."""
+    bare = loss.detach()
+    return bare.reshape(()) if bare.ndim else bare
+
+
+def needs_closure(cls: type[Optimizer]) -> bool:
+    """Whether an optimizer evaluates the loss itself: `step` cannot be called without a closure."""
+    closure = signature(cls.step).parameters.get("closure")
+    return closure is not None and closure.default is Parameter.empty
+
+
+def check_loss(loss: Any) -> None:
+    """TypeError for anything but a tensor, ValueError for one without a gradient or of more than one number."""
+    if not isinstance(loss, Tensor):
+        number = isinstance(loss, (int, float))
+        cure = "leave out `.item()` and `float()`" if number else "give its loss, as in `out.loss`"
+        raise TypeError(f"a step begins with the loss as a tensor, and this is a `{type(loss).__name__}`; {cure}")
+    if loss.numel() != 1:
+        raise ValueError(f"the loss is one number, and this has shape {list(loss.shape)}; take its mean or its sum")
+    if not loss.requires_grad:
+        raise ValueError(
+            "nothing that is trained has a part in this loss; compute it from what the network gives, outside of "
+            "`torch.no_grad()` and without `.detach()` and `.item()` on the way"
+        )
