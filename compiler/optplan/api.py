@@ -234,7 +234,11 @@ def planned(
     collector.check()
     for each in unused:
         collector.add(each)
-    return replace(made, diagnostics=collector.diagnostics) if unused else made
+    if unused:
+        made = replace(made, diagnostics=collector.diagnostics)
+    # Beside the plan, not in it: what `add_group` goes by
+    made.__dict__["again"] = lambda grown: planned(config, grown, (), let, **given)
+    return made
 
 
 def compile(  # noqa: A001 - the verb of a compiler

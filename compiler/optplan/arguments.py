@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Action = Callable[[argparse.Namespace], int]
 
 USAGE = 2
+# How the options of a document are written, behind the verb and its own arguments.
+_EXAMPLE = "{} ... --set optimizer.lr=3e-4 --set rules.head.lr=0.5x --let depth=12 --steps 10000"
 _FORMATS = ("text", "concise", "json", "github", "sarif")
 
 
@@ -80,6 +82,23 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
     _network_options(params)
     params.add_argument("-o", "--output", metavar="FILE", help="the manifest (*.params.json); standard output without")
 
+    convert = verb("convert", "carry saved state over, into what a document and a network ask for")
+    convert.description = (
+        "Saved state into what training by a document goes on from: parameters by name, in the form that the output's "
+        "ending says. Differences are told on standard error."
+    )
+    convert.add_argument("state", metavar="STATE", help="saved state: .safetensors, or an optimizer's own .pt or .ckpt")
+    about = "where to: .safetensors, .pt as PyTorch's optimizers load it, or .ckpt as MindSpore's do"
+    convert.add_argument("-o", "--output", metavar="OUT", type=_state, required=True, help=about)
+    about = "the document, or a plan as JSON, by which training goes on"
+    convert.add_argument("--config", metavar="FILE", required=True, help=about)
+    _document_options(convert)
+    about = "which settings stand: those of FILE, or those that were saved"
+    convert.add_argument("--on-load", choices=("config", "checkpoint"), default="config", help=about)
+    about = "whether what is missing, extra, or of another shape or optimizer is an error; if not, it is only told"
+    convert.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True, help=about)
+    convert.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
+
     topics = verb("help", "explain a code, a key, an optimizer, a policy, a predicate or a class")
     _import_option(topics)
     topics.add_argument("topic", metavar="TOPIC", nargs="?", help="as OP203, optimizer.adamw.betas, torch.optim.SGD")
@@ -111,8 +130,14 @@ def _document_options(parser: argparse.ArgumentParser) -> None:
         help="change one value: optimizer.lr=3e-4, rules.head.lr=0.5x",
     )
     parser.add_argument(
-        "--let", metavar="NAME=NUMBER", action="append", default=[], type=_named, help="a number of `let`"
+        "--let",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        type=_named,
+        help="give a number of `let`: depth=12",
     )
+    parser.epilog = f"{parser.epilog or ''} For example: {_EXAMPLE.format(parser.prog)}".lstrip()
     parser.add_argument("--steps", metavar="N", type=_count, help="updates in the run")
     parser.add_argument("--epochs", metavar="N", type=_amount, help="epochs in the run")
     parser.add_argument("--steps-per-epoch", metavar="N", type=_count, help="updates in an epoch")
@@ -155,6 +180,12 @@ class _Version(argparse.Action):
 def _drawing(text: str) -> str:
     if not text.lower().endswith((".png", ".svg", ".csv")):
         raise argparse.ArgumentTypeError(f"the name must end with .png, .svg or .csv, not {text!r}")
+    return text
+
+
+def _state(text: str) -> str:
+    if not text.lower().endswith((".safetensors", ".pt", ".ckpt")):
+        raise argparse.ArgumentTypeError(f"the name must end with .safetensors, .pt or .ckpt, not {text!r}")
     return text
 
 

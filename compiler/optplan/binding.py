@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optplan.diagnostics import ConfigError, diagnostic
 from optplan.resolve.plan import Plan as PlanData
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
     from optplan.compiled import Compiled
+    from optplan.resolve.network import Network
 
 __all__ = ["Plan", "no_target", "target_of"]
 
 
 class Plan(PlanData):
-    """A plan that can be shown and bound; see `optplan.resolve.plan` for what it holds."""
+    """A plan that can be shown and bound; see `optplan.resolve.plan` for what it holds.
+
+    `again` makes the plan of a network that has grown by the same document and numbers.  It is no part of the plan: a
+    copy, a pickle and one read from JSON do not have it, and it takes no part in comparison.
+    """
+
+    again: ClassVar[Callable[[Network], Plan] | None] = None
 
     def bind(self, model: Any) -> Compiled:
         """The native objects of this plan for `model` as it is now, after checking names and shapes (`Compiled`).

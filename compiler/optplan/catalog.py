@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from optplan.form_type import Forms, FormType, read_forms
 from optplan.policy_type import ArgumentType, PolicyType, read_policy_type
 from optplan.requirement import Condition, Constraint, Requirements
-from optplan.setting import Kind, Plain, Setting
+from optplan.setting import Kind, Plain, Setting, read_setting, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,8 +67,6 @@ ELSEWHERE = {
     "lr_rate": "lr",
     "eta": "lr",
 }
-
-_KINDS: dict[str, Kind] = {"number": "float", "integer": "int", "boolean": "bool", "array": "list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,44 +275,6 @@ def read_catalog(document: Mapping[str, Any], functions: Mapping[str, Callable[.
         MappingProxyType({name: entry["description"] for name, entry in definitions["attributes"].items()}),
         MappingProxyType(keys),
     )
-
-
-def resolved(entry: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """`entry` with what it refers to, its own keys on top."""
-    if "$ref" not in entry:
-        return dict(entry)
-    target: Any = document
-    for step in entry["$ref"].removeprefix("#/").split("/"):
-        target = target[int(step)] if isinstance(target, list) else target[step]
-    return {**resolved(target, document), **entry}
-
-
-def read_setting(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> Setting:
-    """The setting that an entry of the schema describes; of `document`, in which it refers to others."""
-    entry = resolved(entry, document)
-    types = entry.get("type", ())
-    types = (types,) if isinstance(types, str) else types
-    words = tuple(word for word in entry.get("enum", ()) if word is not None)
-    setting = Setting(
-        name,
-        "word" if words else next(_KINDS[each] for each in types if each in _KINDS),
-        entry["description"],
-        None,
-        entry.get("exclusiveMinimum", entry.get("minimum")),
-        entry.get("exclusiveMaximum", entry.get("maximum")),
-        "exclusiveMinimum" in entry,
-        "exclusiveMaximum" in entry,
-        "null" in types or None in entry.get("enum", ()),
-        words,
-        tuple(
-            read_setting(f"{name}[{place}]", item, document) for place, item in enumerate(entry.get("prefixItems", ()))
-        ),
-    )
-    default = setting.cast(entry.get("default"))
-    # an element left out has the element of the list's default
-    parts = default if isinstance(default, tuple) else ()
-    items = tuple(replace(item, default=part) for item, part in zip(setting.items, parts, strict=False))
-    return replace(setting, default=default, items=items or setting.items)
 
 
 def _optimizer(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> OptimizerType:

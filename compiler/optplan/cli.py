@@ -16,21 +16,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from optplan.arguments import USAGE, make_parser
+from optplan.console import FINDINGS, FINE, colour, exit_status, rendered, say, tell, unwritten
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
-    from typing import TextIO
+    from collections.abc import Sequence
 
     from optplan.diagnostics import Diagnostic
-    from optplan.report.diagnostics import Format
     from optplan.resolve.plan import Plan as PlanData
 
-FINE, FINDINGS = 0, 1
 # What 128 + SIGINT and 128 + SIGPIPE are in a shell.
 INTERRUPTED, BROKEN_PIPE = 130, 141
-# What was named on the command line is not there, or not what it should be.
-_UNREADABLE = frozenset({"OP001", "OP503", "OP601", "OP602", "OP603", "OP604"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,15 +84,15 @@ def _check(arguments: argparse.Namespace) -> int:
                 dict.fromkeys(notes.get(_place(each), each) if each.code == "OP407" else each for each in told)
             )
     diagnostics, form = tuple(found), arguments.format
-    text = _rendered(diagnostics, form)
+    text = rendered(diagnostics, form)
     if text:
-        _say(text, sys.stderr if form == "text" else sys.stdout)
+        say(text, sys.stderr if form == "text" else sys.stdout)
     if form == "text":
         count = len(arguments.files)
         lead = "\n" if text else ""
         checked = "1 file checked" if count == 1 else f"{count} files checked"
-        _say(f"{lead}{checked}: {summary(diagnostics) or 'no faults'}", sys.stderr)
-    return _status(diagnostics)
+        say(f"{lead}{checked}: {summary(diagnostics) or 'no faults'}", sys.stderr)
+    return exit_status(diagnostics)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -104,11 +100,11 @@ def _plan(arguments: argparse.Namespace) -> int:
     if isinstance(plan, int):
         return plan
     if arguments.format == "json":
-        _say(plan.to_json(indent=2))
+        say(plan.to_json(indent=2))
     else:
         from optplan.report.plans import plan_table  # noqa: PLC0415 - see the head of the module
 
-        _say(plan_table(plan, most=None, colour=_colour(sys.stdout)))
+        say(plan_table(plan, most=None, colour=colour(sys.stdout)))
     return FINE
 
 
@@ -121,9 +117,9 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     missing = unknown_parameter(plan, arguments.parameter)
     if missing is not None:
-        _say(missing, sys.stderr)
+        say(missing, sys.stderr)
         return FINDINGS
-    _say(explain(plan, arguments.parameter, catalog(), colour=_colour(sys.stdout)))
+    say(explain(plan, arguments.parameter, catalog(), colour=colour(sys.stdout)))
     return FINE
 
 
@@ -140,11 +136,11 @@ def _diff(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         import json  # noqa: PLC0415 - see the head of the module
 
-        _say(json.dumps(found.to_data(), indent=2, ensure_ascii=False))
+        say(json.dumps(found.to_data(), indent=2, ensure_ascii=False))
     elif found.same:
-        _say("the plans do the same", sys.stderr)
+        say("the plans do the same", sys.stderr)
     else:
-        _say(difference_text(found, *plans, colour=_colour(sys.stdout)))
+        say(difference_text(found, *plans, colour=colour(sys.stdout)))
     return FINE if found.same else FINDINGS
 
 
@@ -158,24 +154,24 @@ def _plot(arguments: argparse.Namespace) -> int:
     keys = list(dict.fromkeys(arguments.keys)) or curves.usual_keys(plan)
     missing = curves.unknown_key(plan, keys) if keys else "error: the plan has no group: there is nothing to draw"
     if missing is not None:
-        _say(missing, sys.stderr)
+        say(missing, sys.stderr)
         return FINDINGS
     try:
         end = curves.extent(plan, keys, arguments.steps)
         if arguments.output is not None:
             return _drawn(plan, keys, end, arguments)
     except ConfigError as fault:
-        return _told(fault.diagnostics, arguments.format)
+        return tell(fault.diagnostics, arguments.format)
     from optplan.report.charts import HEIGHT, chart, room  # noqa: PLC0415 - as above
 
     width, plain = room(sys.stdout)
-    _say(
+    say(
         chart(
             curves.curves_of(plan, keys, end, arguments.points or curves.MOST),
             width=arguments.width or width,
             height=arguments.height or HEIGHT,
             log=arguments.log,
-            colour=_colour(sys.stdout),
+            colour=colour(sys.stdout),
             plain=plain,
         )
     )
@@ -189,9 +185,9 @@ def _drawn(plan: PlanData, keys: list[str], end: int, arguments: argparse.Namesp
     try:
         write_drawing(arguments.output, plan, keys, end, most=arguments.points, log=arguments.log)
     except OSError as fault:
-        return _unwritten(arguments.output, fault)
+        return unwritten(arguments.output, fault)
     what = f"{', '.join(keys)} of {counted(len(plan.groups), 'group')}, {counted(end, 'update')}"
-    _say(f"{arguments.output}: {what}", sys.stderr)
+    say(f"{arguments.output}: {what}", sys.stderr)
     return FINE
 
 
@@ -201,7 +197,7 @@ def _params(arguments: argparse.Namespace) -> int:
     try:
         network = _network(arguments)
     except ConfigError as fault:
-        return _told(fault.diagnostics, "text")
+        return tell(fault.diagnostics, "text")
     if network is None:
         arguments.usage("a network is needed: --network or --params")
     if arguments.output is None:
@@ -210,9 +206,31 @@ def _params(arguments: argparse.Namespace) -> int:
     try:
         network.write(arguments.output)
     except OSError as fault:
-        return _unwritten(arguments.output, fault)
-    _say(f"{arguments.output}: {network!r}", sys.stderr)
+        return unwritten(arguments.output, fault)
+    say(f"{arguments.output}: {network!r}", sys.stderr)
     return FINE
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    plan = _planned(arguments.config, arguments)
+    if isinstance(plan, int):
+        return plan
+    from optplan import convert  # noqa: PLC0415 - see the head of the module
+    from optplan.diagnostics import ConfigError  # noqa: PLC0415 - as above
+
+    try:
+        saved = convert.read(arguments.state, plan)
+        fitted, found = convert.fit(saved, plan, on_load=arguments.on_load, strict=arguments.strict)
+        status = tell(found.diagnostics, arguments.format)
+        convert.write(arguments.output, fitted, plan, arguments.made)
+    except ConfigError as fault:
+        return tell(fault.diagnostics, arguments.format)
+    except OSError as fault:
+        return unwritten(arguments.output, fault)
+    count = sum(1 for fields in fitted.state.values() if fields)
+    what = "1 parameter" if count == 1 else f"{count} parameters"
+    say(f"{arguments.output}: the state of {what} at update {fitted.updates}", sys.stderr)
+    return status
 
 
 def _help(arguments: argparse.Namespace) -> int:
@@ -222,14 +240,14 @@ def _help(arguments: argparse.Namespace) -> int:
 
     _take_in_all()
     if arguments.topic is None:
-        _say(topics_text(catalog()))
+        say(topics_text(catalog()))
         return FINE
     text = topic_text(arguments.topic, catalog())
     if text is None:
         cure = suggestion(arguments.topic, known_topics(catalog()), "`optplan help` lists the topics")
-        _say(f"error: there is no topic `{arguments.topic}`\n   = help: {cure}", sys.stderr)
+        say(f"error: there is no topic `{arguments.topic}`\n   = help: {cure}", sys.stderr)
         return USAGE
-    _say(text)
+    say(text)
     return FINE
 
 
@@ -244,7 +262,7 @@ def _schema(arguments: argparse.Namespace) -> int:
     if catalog().document == json.loads(text):
         sys.stdout.write(text)
     else:
-        _say(json.dumps(catalog().document, indent=2, ensure_ascii=False))
+        say(json.dumps(catalog().document, indent=2, ensure_ascii=False))
     return FINE
 
 
@@ -261,7 +279,7 @@ def _registered(arguments: argparse.Namespace) -> int:
     try:
         import_registering(arguments.imports)
     except ConfigError as fault:
-        return _told(fault.diagnostics, getattr(arguments, "format", "text"))
+        return tell(fault.diagnostics, getattr(arguments, "format", "text"))
     return FINE
 
 
@@ -272,7 +290,7 @@ def _take_in_all() -> None:
 
     found = Collector()
     take_in_all(found)
-    _told(found.diagnostics, "text")
+    tell(found.diagnostics, "text")
 
 
 def _planned(file: str, arguments: argparse.Namespace) -> PlanData | int:
@@ -292,7 +310,7 @@ def _planned(file: str, arguments: argparse.Namespace) -> PlanData | int:
     except ConfigError as fault:
         plan, told = None, fault.diagnostics
     # what `check` only notes is an error here
-    status = _told((each for each in told if each.code != "OP408"), arguments.format)
+    status = tell((each for each in told if each.code != "OP408"), arguments.format)
     return status if plan is None else plan
 
 
@@ -334,32 +352,6 @@ def _network(arguments: argparse.Namespace) -> Any:
     return arguments.made
 
 
-def _told(diagnostics: Iterable[Diagnostic], form: Format) -> int:
-    """Show diagnostics beside data, and give the exit status that they ask for."""
-    diagnostics = tuple(diagnostics)
-    if diagnostics:
-        _say(_rendered(diagnostics, form), sys.stderr)
-    return _status(diagnostics)
-
-
-def _unwritten(file: str, fault: OSError) -> int:
-    _say(f"error: `{file}` cannot be written: {fault.strerror or fault}", sys.stderr)
-    return USAGE
-
-
-def _rendered(diagnostics: Sequence[Diagnostic], form: Format) -> str:
-    """The diagnostics in the form that was asked for; text is for standard error."""
-    from optplan import __version__  # noqa: PLC0415 - see the head of the module
-    from optplan.report.diagnostics import render  # noqa: PLC0415 - as above
-
-    return render(diagnostics, form, colour=form == "text" and _colour(sys.stderr), version=__version__)
-
-
-def _status(diagnostics: Iterable[Diagnostic]) -> int:
-    errors = {each.code for each in diagnostics if each.severity == "error"}
-    return USAGE if errors & _UNREADABLE else FINDINGS if errors else FINE
-
-
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int, int, int]:
     return (
         diagnostic.source,
@@ -370,16 +362,6 @@ def _place(diagnostic: Diagnostic) -> tuple[str, int, int, int, int]:
     )
 
 
-def _colour(stream: TextIO) -> bool:
-    """Whether to write colours there: to a terminal that has some, unless NO_COLOR says otherwise."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _say(text: str, stream: TextIO | None = None) -> None:
-    """Write a line, to standard output unless told otherwise; as it is now, for a caller may have exchanged it."""
-    (sys.stdout if stream is None else stream).write(f"{text}\n")
-
-
 _VERBS = {
     "check": _check,
     "plan": _plan,
@@ -387,6 +369,7 @@ _VERBS = {
     "diff": _diff,
     "plot": _plot,
     "params": _params,
+    "convert": _convert,
     "help": _help,
     "schema": _schema,
 }

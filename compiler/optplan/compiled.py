@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from optplan.diagnostics import nearest
+from optplan.resolve.watches import Watches
+from optplan.state import files, stock
+from optplan.state.compare import place
+from optplan.state.saved import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from os import PathLike
 
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.plan import Plan
+    from optplan.state.compare import Differences, OnLoad, Placement
+    from optplan.state.saved import Array, Saved, Value
     from optplan.step import StepResult
 
 __all__ = ["Compiled"]
@@ -69,11 +78,12 @@ class Compiled(ABC):
         """Every setting that the next update uses, by group."""
 
     @abstractmethod
-    def report(self, **metrics: float) -> None:
+    def report(self, *unnamed: Any, **metrics: SupportsFloat) -> None:
         """Tell each `plateau` of the plan the metric that it goes by: `compiled.report(loss=0.31)`.
 
         Between two updates, as often as the loop has a new one; what it changes, the next update uses.  A report does
-        not count for a `plateau` that has not begun by the next update.  ValueError for a metric that none goes by.
+        not count for a `plateau` that has not begun by the next update.  A number, or a tensor of one element.
+        ValueError for a metric that none goes by, TypeError for one without its name (`unnamed`) or that is no number.
         """
 
     def step(
@@ -144,6 +154,95 @@ class Compiled(ABC):
     @abstractmethod
     def _write(self, parameter: Any, value: Any) -> None:
         """Copy an array or tensor into the memory that the parameter has."""
+
+    # What training has come to
+
+    @property
+    @abstractmethod
+    def updates(self) -> int:
+        """How many updates have been made: t of the next one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What training has come to: a plain dict by canonical parameter names, of one form in both frameworks.
+
+        `state` by parameter and field, which have the names, shapes and meaning of `torch.optim`'s; `groups` with the
+        settings as they stand; `updates`, `scaler`, `reports` and the plan's `fingerprint`; see `optplan.state.saved`.
+        In PyTorch tensors are the live ones, as in torch's own state dicts, those of a sharded network `DTensor`s, and
+        `torch.load(weights_only=True)` takes the dict; in MindSpore they are arrays of numpy, copied.
+
+        The network's own weights are not in it, nor gradients that are gathered for an update that is not made yet.
+        """
+        return self._saved().to_dict()
+
+    def load_state_dict(
+        self, state: Mapping[str, Any], *, on_load: OnLoad = "config", strict: bool = True
+    ) -> Differences:
+        """Go on from what `state_dict()` gave, in either framework; what differed, to be printed.
+
+        A state dict of `torch.optim`, by index or by name as `torch.distributed.checkpoint` has it, is taken too.  It
+        tells neither a loss scale nor reports, and no update where its optimizer counts none: these stay as they are.
+
+        Parameters are found by name, whatever group they were in.  With `on_load="config"` the settings of the plan
+        stand, with `"checkpoint"` the saved ones take their place: of a key that the plan schedules, as the value that
+        its curve starts from.  The update count, a dynamic loss scale and reports go on in either case.  Everything is
+        copied, and all of it or nothing.
+
+        ConfigError for what is no saved state (OP702), and unless `strict=False` for what is missing, extra, of another
+        shape or of another optimizer (OP703 to OP706); without it that begins anew or is left out, and is told.
+        """
+        if isinstance(state, dict) and "format" not in state and "param_groups" in state:
+            now = self._saved()
+            saved = stock.read(state, self.plan, updates=now.updates)
+            return self._load(replace(saved, scaler=now.scaler, reports=now.reports), on_load, strict)
+        return self._load(parse(state), on_load, strict)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write `state_dict()` into one safetensors file, whole or not at all: a process killed leaves the older file.
+
+        Numbers and settings are JSON in its `__metadata__`.  Where parameters are sharded every process must call
+        this: they gather each tensor together, and the first one writes.  OSError where it cannot be written.
+        """
+        saved = self._saved()
+        files.write(path, saved, map(self._packed, files.tensors(saved)))
+
+    def restore(self, path: str | PathLike[str], *, on_load: OnLoad = "config", strict: bool = True) -> Differences:
+        """Go on from what `save` wrote, in either framework, as `load_state_dict` does; nothing in a file is run.
+
+        ConfigError (OP701, OP702) for a file that is none of these.
+        """
+        return self._load(files.read(path), on_load, strict)
+
+    def add_group(self, module: Any, *, plan: Plan | None = None) -> None:
+        """Take in the parameters of `module`, now a part of the network, by the rules of the plan's file.
+
+        The whole network is planned anew as the plan was made, in this process, or `plan` is the new plan: one read
+        from JSON knows no file.  What is trained already keeps its state and, which is checked, its treatment; the new
+        parameters are groups of their own, and the schedule goes on at t.  ConfigError (OP709) with what would change,
+        where `module` has nothing new or is not all that is new, and where no plan can be made.
+        """
+        raise NotImplementedError
+
+    def _load(self, saved: Saved, on_load: OnLoad, strict: bool) -> Differences:
+        placed = place(saved, self.plan, on_load=on_load, strict=strict, metrics=self._metrics)
+        more = self._put(placed, strict=strict)
+        return replace(placed.differences, diagnostics=(*placed.differences.diagnostics, *more))
+
+    @property
+    def _metrics(self) -> Sequence[str]:
+        """The metrics of the plan's watches."""
+        return Watches(self.plan.groups).each_metric
+
+    @abstractmethod
+    def _saved(self) -> Saved:
+        """All that training has come to, with the values as they are here."""
+
+    @abstractmethod
+    def _put(self, placed: Placement, *, strict: bool) -> Sequence[Diagnostic]:
+        """Go on from what `placed` says, all of it or none; what could not be carried over, where that is allowed."""
+
+    @abstractmethod
+    def _packed(self, value: Value) -> Array:
+        """The bytes of a value of `_saved()`."""
 
     def __repr__(self) -> str:
         kind = type(self.optimizer).__name__

@@ -29,6 +29,11 @@ COMPUTES: Mapping[Computes, str] = MappingProxyType(
     }
 )
 
+# Schedules that papers name, and no phase alone is.
+CHAINS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("wsd", "warmup_stable_decay", "trapezoidal"), "warmup(5%) -> hold() -> linear(10%, to=0x)")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:

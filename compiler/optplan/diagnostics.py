@@ -250,4 +250,14 @@ CODES: dict[str, str] = {
     "OP602": "a network that cannot be made",
     "OP603": "what registers an optimizer or a policy cannot be used",
     "OP604": "a picture that cannot be drawn",
+    # 7xx: saved state
+    "OP701": "a file of saved state that cannot be read",
+    "OP702": "something that is no saved state",
+    "OP703": "state that the plan needs and the saved one lacks",
+    "OP704": "saved state that the plan has no place for",
+    "OP705": "saved state of another shape",
+    "OP706": "saved state of another optimizer",
+    "OP707": "settings or groups that differ from the saved ones",
+    "OP708": "state that cannot be had, or put, in this place",
+    "OP709": "a module that cannot be added",
 }

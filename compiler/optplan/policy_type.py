@@ -24,6 +24,7 @@ class ArgumentType:
     minimum: float | None = None
     maximum: float | None = None
     exclusive_minimum: bool = False
+    exclusive_maximum: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +57,9 @@ def read_policy_type(name: str, entry: Mapping[str, Any], function: Callable[...
             tuple(each.get("words", ())),
             each.get("items"),
             each.get("exclusiveMinimum", each.get("minimum")),
-            each.get("maximum"),
+            each.get("exclusiveMaximum", each.get("maximum")),
             "exclusiveMinimum" in each,
+            "exclusiveMaximum" in each,
         )
         for each in extra["arguments"]
     }

@@ -1,4 +1,4 @@
-"""A hyper-parameter: what it may be, in numbers and in words.
+"""A hyper-parameter: what it may be, in numbers and in words, and how the schema says so.
 
 `Setting` is how the catalog describes a hyper-parameter of an optimizer, an element of one (`betas[0]`) or an option of
 a framework.  It judges values, the plain numbers that are left when every expression has been evaluated, and
@@ -7,12 +7,17 @@ guarantees that what it allows is finite and within the bounds that the native c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import float_info
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Kind = Literal["float", "int", "bool", "word", "list"]
 Plain = float | int | bool | str | tuple["Plain", ...] | None
+
+_KINDS: dict[str, Kind] = {"number": "float", "integer": "int", "boolean": "bool", "array": "list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +126,41 @@ class Setting:
 
 def _either(parts: list[str]) -> str:
     return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def resolved(entry: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """`entry` with what it refers to, its own keys on top."""
+    if "$ref" not in entry:
+        return dict(entry)
+    target: Any = document
+    for step in entry["$ref"].removeprefix("#/").split("/"):
+        target = target[int(step)] if isinstance(target, list) else target[step]
+    return {**resolved(target, document), **entry}
+
+
+def read_setting(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> Setting:
+    """The setting that an entry of the schema describes; of `document`, in which it refers to others."""
+    entry = resolved(entry, document)
+    types = entry.get("type", ())
+    types = (types,) if isinstance(types, str) else types
+    words = tuple(word for word in entry.get("enum", ()) if word is not None)
+    setting = Setting(
+        name,
+        "word" if words else next(_KINDS[each] for each in types if each in _KINDS),
+        entry["description"],
+        None,
+        entry.get("exclusiveMinimum", entry.get("minimum")),
+        entry.get("exclusiveMaximum", entry.get("maximum")),
+        "exclusiveMinimum" in entry,
+        "exclusiveMaximum" in entry,
+        "null" in types or None in entry.get("enum", ()),
+        words,
+        tuple(
+            read_setting(f"{name}[{place}]", item, document) for place, item in enumerate(entry.get("prefixItems", ()))
+        ),
+    )
+    default = setting.cast(entry.get("default"))
+    # an element left out has the element of the list's default
+    parts = default if isinstance(default, tuple) else ()
+    items = tuple(replace(item, default=part) for item, part in zip(setting.items, parts, strict=False))
+    return replace(setting, default=default, items=items or setting.items)

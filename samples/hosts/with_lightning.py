@@ -22,10 +22,11 @@ from optplan.hosts.lightning import trainer_arguments
 
 
 class Reader(lightning.LightningModule):
-    """The network with its loss, and the plan by which it is trained."""
+    """The network with its loss, and the plan by which it is trained; training ends early after `stop` epochs."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: int) -> None:
         super().__init__()
+        self.stop = stop
         self.network = Perceptron()
         self.plan = optplan.plan(FILE, self)
 
@@ -33,6 +34,11 @@ class Reader(lightning.LightningModule):
         """Give the loss of one batch."""
         images, labels = batch
         return nn.functional.cross_entropy(self.network(images), labels)
+
+    def on_train_epoch_end(self) -> None:
+        """End training early where that is asked for."""
+        if self.current_epoch + 1 == self.stop < EPOCHS:
+            self.trainer.should_stop = True
 
     def configure_optimizers(self) -> Any:
         """Give the optimizer, and the scheduler that moves on with each update."""
@@ -45,11 +51,11 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it says which devices there are
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the data is in memory
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's, about a name of PyTorch that it uses
-    digits, reader = load(), Reader()
+    digits, reader = load(), Reader(called.stop)
     with TemporaryDirectory() as temporary:
         folder = called.folder or Path(temporary)
         trainer = lightning.Trainer(
-            max_epochs=called.stop,
+            max_epochs=EPOCHS,
             accelerator="cpu",
             default_root_dir=folder,
             logger=False,

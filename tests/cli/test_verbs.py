@@ -441,3 +441,13 @@ def test_a_run_that_is_cut_off_says_nothing(
     status, out, err = run("check", "net.optim.yaml")
     assert status == {KeyboardInterrupt: 130, BrokenPipeError: 141}[raised]
     assert (out, err) == ("", "")
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "explain", "diff", "plot"])
+def test_help_shows_how_a_value_is_changed(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from optplan.cli import main  # noqa: PLC0415 - the other tests go through `run`
+
+    assert main([verb, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"optplan {verb} ... --set optimizer.lr=3e-4" in text
+    assert "--let depth=12" in text

@@ -36,6 +36,9 @@ ADAMW = {"type": "adamw", "lr": 1e-2, "weight_decay": 0.1}
 SGD = {"type": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-2}
 SCHEDULE = {"lr": "warmup(3) -> cosine(to=0.1x)"}
 
+OTHERS = ("adam", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop", "asgd")
+OTHER_NAMES = [f"{part}.{name}" for part in ("stem", "norm", "final", "head") for name in ("weight", "bias")]
+
 CASES: dict[str, dict[str, Any]] = {
     "sgd": document(SGD, rules=[NO_DECAY], schedule=SCHEDULE),
     "adamw": document(ADAMW, rules=[NO_DECAY], schedule=SCHEDULE),
@@ -46,6 +49,12 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd, clipped by value, fixed scale": document(SGD, clip="value(0.02)", loss_scale="fixed(128)"),
     "adamw, accumulated": document(ADAMW, schedule=SCHEDULE, clip="norm(0.5)", accumulate=3),
     "adamw without the stem": document(ADAMW, rules=[{"where": "stem", "freeze": True}], schedule=SCHEDULE),
+    "eight others": document(
+        ADAMW,
+        optimizers={f"its_{kind}": {"type": kind, "lr": 1e-3} for kind in OTHERS},
+        rules=[{"where": name, "use": f"its_{kind}"} for name, kind in zip(OTHER_NAMES, OTHERS, strict=True)],
+        schedule=SCHEDULE,
+    ),
     "muon and adamw": document(
         ADAMW,
         optimizers={"matrices": {"type": "muon", "lr": 0.02}},

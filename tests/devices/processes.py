@@ -103,12 +103,11 @@ def _run(module: str, world: int, folder: Path, arguments: tuple[str, ...], seco
                     subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
                 )
         until = time.monotonic() + seconds
-        while any(process.poll() is None for process in processes):
-            if any(process.returncode for process in processes) or time.monotonic() > until:
-                break
+        codes: list[int | None] = [None]
+        while None in codes and not any(codes) and time.monotonic() < until:
             time.sleep(0.05)
+            codes = [process.poll() for process in processes]
     finally:
-        codes = [process.poll() for process in processes]
         for process in processes:
             process.kill()
             process.wait()

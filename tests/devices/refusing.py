@@ -6,6 +6,7 @@ Saves what each attempt came to: the faults as code, message and cure, or what i
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,19 @@ def partly_sharded() -> nn.Module:
 def options(**torch_options: bool) -> optplan.Plan:
     """A plan of one group with these options, which stem and rest share."""
     return optplan.plan(document(ADAMW | {"torch": torch_options}), Pictures())
+
+
+def bound_kind(kind: str, stem: str | None = None, **torch_options: bool) -> Any:
+    """How many groups an optimizer has, for all or but for the stem, which is not sharded where it has its own."""
+    rest: dict[str, Any] = {}
+    model = partly_sharded()
+    if stem is None:
+        model = seeded(Pictures)
+        fully_shard(model)
+    else:
+        rest = {"optimizers": {"of_stem": {"type": stem}}, "rules": [{"where": "stem", "use": "of_stem"}]}
+    plan = optplan.plan(document({"type": kind, "torch": torch_options}, **rest), Pictures())
+    return len(plan.bind(model).optimizer.param_groups)
 
 
 def bound_options(**torch_options: bool) -> Any:
@@ -128,6 +142,9 @@ def main() -> None:
         "bind freeze before DDP": lambda: switched(freeze=True, before=True),
         "bind thaw to DDP": lambda: switched(freeze=False, before=False),
         "bind thaw before DDP": lambda: switched(freeze=False, before=True),
+        **{f"bind {kind} to fully_shard": partial(bound_kind, kind) for kind in ("rprop", "adafactor", "lbfgs")},
+        **{f"bind fused {kind} to fully_shard": partial(bound_kind, kind, fused=True) for kind in ("sgd", "adamw")},
+        "bind rprop to what stays whole": lambda: bound_kind("adamw", stem="rprop"),
         "mixed": bound_options,
         "mixed, foreach": lambda: bound_options(foreach=True),
         "mixed, fused": lambda: bound_options(fused=True),

@@ -32,7 +32,7 @@ def of_all(engine: str, world: int, folder: Path) -> dict[str, list[dict[str, An
     return {case: [each[case] for each in found] for case in cases}
 
 
-@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("engine", ["DDP", "fully_shard", "ZeRO", "partly sharded", "FSDP1"])
 def test_several_processes_train_as_one(engine: str, world: int, tmp_path: Path) -> None:
     for case, processes in of_all(engine, world, tmp_path).items():

@@ -79,6 +79,25 @@ EXPECTED: dict[str, Any] = {
     "bind freeze before DDP": 8,
     "bind thaw to DDP": [("OP508", f"`freeze: false` switches the gradient of `stem.weight`, {SETTLED}", FIRST)],
     "bind thaw before DDP": 10,
+    **{
+        f"bind {kind} to fully_shard": [
+            (
+                "OP507",
+                f"PyTorch's `{kind}` does not update shards, and `stem.weight` is sharded",
+                "use `adamw` or another, or keep its parameters whole: `fully_shard(model, ignored_params=...)`",
+            )
+        ]
+        for kind in ("rprop", "adafactor", "lbfgs")
+    },
+    "bind fused sgd to fully_shard": [
+        (
+            "OP504",
+            "`fused` of PyTorch's `sgd` does not update shards, and `stem.weight` is sharded",
+            "leave `fused` out",
+        )
+    ],
+    "bind fused adamw to fully_shard": 1,
+    "bind rprop to what stays whole": 2,
     "mixed": {"foreach": False, "fused": None},
     "mixed, foreach": [
         (

@@ -259,7 +259,7 @@ FAULTS = [
         "       ^^^^^",
         "OP401",
         "unknown unit `steps`",
-        "the units are `epochs`, `%`, `tokens` and `samples`; a bare number counts updates",
+        "write `5`: the units are `epochs`, `%`, `tokens` and `samples`; a bare number counts updates",
     ),
     (
         "hold(layer)",
@@ -323,7 +323,7 @@ FAULTS = [
     ("plateau(for=5, metric=loss)", "        ^^^", "OP402", "`plateau` has no argument `for`", ...),
     ("plateau()", "^^^^^^^", "OP402", "`plateau` needs `metric`", ...),
     ("plateau(metric=loss, mode=low)", "                          ^^^", "OP402", "`mode` cannot be `low`", ...),
-    ("plateau(metric=loss, factor=2)", "                            ^", "OP104", "`factor` must be at most 1", None),
+    ("plateau(metric=loss, factor=2)", "                            ^", "OP104", "`factor` must be below 1", None),
     ("plateau(metric=loss, patience=2.5)", "                              ^^^", "OP402", ..., None),
     ("plateau(metric=loss) -> hold()", "                        ^^^^^^", "OP404", "nothing can follow `plateau`", ...),
     (

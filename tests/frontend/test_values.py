@@ -129,7 +129,7 @@ FAULTS = [
     ("[1] * 2", "^^^", "OP301", "expected a value, found a list", None),
     ("[1, [2]]", "    ^^^", "OP301", "expected a value, found a list", None),
     ("5 epochs", "^^^^^^^^", "OP301", "expected a value, found the duration `5 epochs`", None),
-    ("2 * 10%", "    ^^^", "OP301", "expected a value, found the duration `10%`", None),
+    ("2 * 10%", "    ^^^", "OP301", "expected a value, found the duration `10%`", ...),
     ("1 / 0.1x", "    ^^^^", "OP306", "the ratio `0.1x` may not stand right of `/`", ...),
     ("1 / -(0.1x)", "    ^^^^^^^", "OP306", "the ratio `-0.1x` may not stand right of `/`", ...),
     ("0.1x ** 2", "^^^^", "OP306", "the ratio `0.1x` may not stand left of `**`", ...),

@@ -149,3 +149,16 @@ def test_a_fixed_scale_is_none_that_accelerate_has(tmp_path: Path) -> None:
     (fault,) = caught.value.diagnostics
     assert fault.message == "accelerate's `Accelerator` scales the loss by a dynamic scale only"
     assert (fault.code, fault.line, fault.excerpt) == ("OP506", 3, "loss_scale: fixed(1024)")
+
+
+def test_a_step_that_is_handed_over_is_not_looked_at(caplog: pytest.LogCaptureFixture) -> None:
+    """Clipping is a call of the loop, which nothing checks."""
+    model = network()
+    plan = optplan.plan({**DOCUMENT, "clip": "norm(0.5)"}, model)
+    compiled = plan.bind(model)
+    assert accelerator_arguments(compiled) == {"gradient_accumulation_steps": 2}
+    inputs, classes = next(iter(loader()))
+    loss: Any = nn.functional.cross_entropy(model(inputs), classes)
+    loss.backward()
+    compiled.optimizer.step()
+    assert caplog.messages == []

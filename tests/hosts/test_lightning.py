@@ -318,3 +318,72 @@ print(type(trainer.precision_plugin).__module__, "lightning.pytorch" in sys.modu
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "pytorch_lightning.plugins.precision.amp False"
+
+
+# What would go wrong in silence
+
+
+def test_a_step_of_ones_own_beside_lightnings_is_refused(tmp_path: Path) -> None:
+    module = Manual(DOCUMENT)
+    module.automatic_optimization = True
+    message = r"set `self.automatic_optimization = False`, or return the loss from `training_step` instead"
+    made = trainer(tmp_path, **trainer_arguments(module.plan))
+    with pytest.raises(RuntimeError, match=message):
+        made.fit(module, loader())
+
+
+def test_after_a_fit_a_step_is_taken(tmp_path: Path) -> None:
+    module = Classifier(DOCUMENT)
+    trainer(tmp_path, **trainer_arguments(module.plan)).fit(module, loader())
+    rows = next(iter(loader()))
+    assert module.compiled.step(module.loss((rows[0], rows[1])), update=True).updated
+
+
+@pytest.mark.parametrize("epochs", [EPOCHS, 2])
+def test_a_run_of_another_length_is_told(epochs: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    module = Classifier(DOCUMENT)
+    trainer(tmp_path, epochs=epochs, **trainer_arguments(module.plan)).fit(module, loader())
+    told = (
+        "the plan is for 16 updates, and Lightning's `Trainer` makes 8: plan in `configure_optimizers`, with "
+        "`steps=self.trainer.estimated_stepping_batches`"
+    )
+    assert caplog.messages == ([] if epochs == EPOCHS else [told])
+
+
+def test_the_horizon_can_be_lightnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Late(Classifier):
+        def configure_optimizers(self) -> Any:
+            written = {key: value for key, value in DOCUMENT.items() if key != "horizon"}
+            self.compiled = optplan.compile(written, self, steps=int(self.trainer.estimated_stepping_batches))
+            return self.compiled.lightning()
+
+    module = Late(DOCUMENT)
+    trainer(tmp_path, **trainer_arguments(module.plan)).fit(module, loader())
+    assert same(weights(module), train_alone(DOCUMENT)[0])
+    assert caplog.messages == []
+
+
+def test_a_metric_is_reported_after_a_validation(tmp_path: Path) -> None:
+    class Validates(Classifier):
+        def validation_step(self, batch: tuple[Tensor, Tensor], _number: int) -> None:
+            self.log("val_loss", self.loss(batch) * 0 + 1)
+
+        def on_validation_epoch_end(self) -> None:
+            if not self.trainer.sanity_checking:
+                self.compiled.report(loss=self.trainer.callback_metrics["val_loss"])
+
+    falls = {**DOCUMENT, "schedule": {"lr": "plateau(metric=loss, factor=0.5, patience=0)"}}
+    module = Validates(falls)
+    trainer(tmp_path, epochs=3, **trainer_arguments(module.plan)).fit(module, loader(), loader())
+    assert {group.name: group.own("lr") / 4 for group in module.plan.groups} == module.compiled.lr()
+
+
+@pytest.mark.parametrize("clip", ["norm(0.5)", "none"])
+def test_what_is_given_to_hosts_may_be_bound(clip: str) -> None:
+    compiled = optplan.compile({**DOCUMENT, "clip": clip}, network())
+    assert trainer_arguments(compiled) == trainer_arguments(compiled.plan)
+    given: Any = compiled.optimizer
+    with pytest.raises(
+        TypeError, match=r"`trainer_arguments` takes a plan, or what `plan.bind\(model\)` gives, and not a"
+    ):
+        trainer_arguments(given)

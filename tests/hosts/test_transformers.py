@@ -87,6 +87,7 @@ def by_optimizers(
         model,
         arguments(folder, **{**training_arguments(plan), **more}),
         train_dataset=Rows(),
+        eval_dataset=Rows(8),
         optimizers=optimizers(plan.bind(model)),
         callbacks=[PlanCallback(plan), *callbacks],
     )
@@ -102,7 +103,8 @@ def by_plan(
 ) -> Trainer:
     """A Trainer that makes optimizer and scheduler by the plan."""
     how = arguments(folder, **{**training_arguments(plan), **more})
-    return PlanTrainer(model, how, train_dataset=train or Rows(), callbacks=[*callbacks], plan=plan)
+    sets: dict[str, Any] = {"train_dataset": train or Rows(), "eval_dataset": Rows(8)}
+    return PlanTrainer(model, how, callbacks=[*callbacks], plan=plan, **sets)
 
 
 def _t(trainer: Trainer) -> int:
@@ -314,3 +316,74 @@ def test_the_arguments_are_those_of_the_plan() -> None:
     }
     said = optplan.plan({**DOCUMENT, "clip": "norm(0.5)"}, network())
     assert training_arguments(said) == {"max_grad_norm": 0.5, "gradient_accumulation_steps": 2, "max_steps": 16}
+
+
+# What would go wrong in silence
+
+
+FALLS = {**UNSCHEDULED, "schedule": {"lr": "plateau(metric=loss, factor=0.5, patience=0, threshold=0.9)"}}
+
+
+@both
+def test_what_is_evaluated_is_reported(
+    make: Callable[..., Trainer], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Classifier()
+    plan = optplan.plan(FALLS, model)
+    trainer: Any = make(tmp_path, model, plan, eval_strategy="epoch")
+    trainer.train()
+    lowest = {group.name: group.own("lr") / 8 for group in plan.groups}
+    # Four reports, of which three are not better by nine tenths than the first
+    assert {group["name"]: group["lr"] for group in trainer.optimizer.optimizer.param_groups} == lowest
+    trainer.evaluate()
+    assert {group["name"]: group["lr"] for group in trainer.optimizer.optimizer.param_groups} == lowest
+    assert caplog.messages == []
+
+
+def test_a_metric_that_nothing_reports_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = Classifier()
+    by_optimizers(tmp_path, model, optplan.plan(FALLS, model)).train()
+    (message,) = caplog.messages
+    assert message == (
+        "a `plateau` of the plan goes by `loss`, and without an `eval_strategy` nothing reports it: evaluate it, or "
+        "call `compiled.report(loss=...)`"
+    )
+    caplog.clear()
+    model = Classifier()
+    other = {**FALLS, "schedule": {"lr": "plateau(metric=accuracy, mode=max)"}}
+    trainer = by_optimizers(tmp_path, model, optplan.plan(other, model), eval_strategy="epoch")
+    trainer.train()
+    (message,) = caplog.messages
+    assert "goes by `accuracy`, and the evaluation does not give it" in message
+
+
+def test_an_optimizer_for_another_model_is_a_fault(tmp_path: Path) -> None:
+    model = Classifier()
+    plan = optplan.plan(DOCUMENT, model)
+    trainer = Trainer(
+        Classifier(),
+        arguments(tmp_path, **training_arguments(plan)),
+        train_dataset=Rows(),
+        optimizers=optimizers(plan.bind(model)),
+        callbacks=[PlanCallback(plan)],
+    )
+    with pytest.raises(optplan.ConfigError) as caught:
+        trainer.train()
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "OP506"
+    assert fault.message == "the `Trainer` of transformers trains another model than the one that the plan is bound to"
+
+
+def test_a_plan_and_what_is_bound_are_not_mixed_up(tmp_path: Path) -> None:
+    model = Classifier()
+    plan = optplan.plan(DOCUMENT, model)
+    compiled: Any = plan.bind(model)
+    assert training_arguments(compiled) == training_arguments(plan)
+    assert PlanCallback(compiled).plan is plan
+    given: Any = plan
+    with pytest.raises(TypeError, match=r"`optimizers` takes what `plan.bind\(model\)` gives, and this is a plan"):
+        optimizers(given)
+    with pytest.raises(TypeError, match=r"`PlanCallback` takes a plan, .*, and not a `MultiOptimizer`"):
+        PlanCallback(compiled.optimizer)
+    with pytest.raises(TypeError, match="this is bound already: give the plan"):
+        PlanTrainer(model, arguments(tmp_path), plan=compiled)

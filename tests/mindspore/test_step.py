@@ -63,7 +63,12 @@ def close(one: dict[str, Any], other: dict[str, Any], rtol: float = 1e-5) -> Non
     [
         ("", 10, ()),
         ("accumulate: 3\n", 30, ()),
-        ("clip: norm(0.3)\naccumulate: 2\nloss_scale: dynamic(every=7)\n", 110, (3, 8, 9, 41, 60, 61, 100)),
+        pytest.param(
+            "clip: norm(0.3)\naccumulate: 2\nloss_scale: dynamic(every=7)\n",
+            110,
+            (3, 8, 9, 41, 60, 61, 100),
+            marks=pytest.mark.long,
+        ),
         ("clip: value(0.01)\nloss_scale: fixed(100)\n", 12, (3, 4)),
         ("clip: norm(0.3)\nloss_scale: fixed(100, drop_overflow=false)\n", 10, ()),
         ("clip: value(0.01)\naccumulate: 2\nloss_scale: fixed(1024, drop_overflow=false)\n", 20, ()),
@@ -273,7 +278,7 @@ def test_a_network_in_half_precision_has_its_loss_in_float32() -> None:
 
 
 @pytest.mark.parametrize("loss_scale", ["dynamic(every=3)", "fixed(64)", "fixed(64, drop_overflow=false)"])
-@pytest.mark.parametrize("compiled_step", [False, True], ids=["eager", "jit"])
+@pytest.mark.parametrize("compiled_step", [pytest.param(False, marks=pytest.mark.long), True], ids=["eager", "jit"])
 def test_a_loop_of_ones_own_by_the_pieces(loss_scale: str, compiled_step: bool) -> None:
     """The same lines for every loss scale."""
     more = f"clip: norm(0.3)\nloss_scale: {loss_scale}\n"

@@ -176,3 +176,23 @@ def test_nanogpt_decays_the_tensors_that_it_says() -> None:
     flat = 12 * (2 * 2 + 3 + 1 + 4 + 1) * width + 2 * width
     assert (decayed, flat) == (124_354_560, 121_344)
     assert counts == {0.1: (2 + 12 * 4, decayed), 0.0: (12 * 8 + 2, flat)}
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "scale"),
+    [
+        ("nanogpt", "norm(1.0)", None),
+        ("resnet50_nvidia", None, "fixed(128, drop_overflow=true)"),
+        ("resnet50_mindspore", None, "fixed(1024, drop_overflow=false)"),
+        ("detr", "norm(0.1)", None),
+        ("swin_tiny", "norm(5.0)", None),
+        ("dinov2", "norm(3.0)", None),
+        ("sam2.1", "norm(0.1)", None),
+        ("mae_vit_base", None, None),
+        ("yolov5", None, None),
+    ],
+)
+def test_gradients_are_limited_and_losses_scaled_as_published(name: str, clip: str | None, scale: str | None) -> None:
+    plan = optplan.plan(file_of(name), RECIPES[name].network())
+    found = [None if each is None else str(each) for each in (plan.clip, plan.loss_scale)]
+    assert found == [clip, scale]

@@ -128,3 +128,20 @@ def test_the_page_of_accumulate_says_what_units_count() -> None:
 
 def test_the_page_of_the_type_says_what_it_decides() -> None:
     assert "decides the formula of an update" in (topic_text("optimizer.type", catalog()) or "")
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("step", ("policy `step(", "method `compiled.step(loss", "`skipped` that an update was due")),
+        ("result", ("`StepResult(loss, grad_norm, scale, updated, skipped)`",)),
+        ("report", ("method `compiled.report(", "each `plateau` of the plan")),
+        ("scaler", ("`scaler` is a `torch.amp.GradScaler`",)),
+        ("compiled.lr", ("method `compiled.lr()`",)),
+        ("wsd", ("warmup(5%) -> hold() -> linear(10%, to=0x)",)),
+    ],
+)
+def test_what_a_program_holds_and_schedules_by_their_names_have_pages(topic: str, words: tuple[str, ...]) -> None:
+    text = " ".join((topic_text(topic, catalog()) or "").split())
+    assert all(each in text for each in words)
+    assert topic in known_topics(catalog())

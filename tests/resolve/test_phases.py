@@ -314,6 +314,7 @@ def test_a_floor_above_the_peak(text: str, own: float, rise: float | None) -> No
 
 ONE = {"kind": "level", "ratio": 1.0, "absolute": 0.0}
 DECAY = {"kind": "decay", "origin": ONE, "duration": None, "gamma": 0.5, "every": 1.0}
+RAMP = {"kind": "ramp", "origin": ONE, "to": ONE, "duration": 5.0, "shape": "exp", "start": 0.0}
 CYCLE = {
     "kind": "cycle",
     "low": ONE,
@@ -336,7 +337,7 @@ ONECYCLE = {
 }
 
 
-@pytest.mark.parametrize("data", [DECAY, CYCLE, ONECYCLE])
+@pytest.mark.parametrize("data", [DECAY, RAMP, CYCLE, ONECYCLE])
 def test_data_that_is_one(data: dict[str, Any]) -> None:
     assert from_data(data).to_data() == data
 
@@ -346,6 +347,10 @@ def test_data_that_is_one(data: dict[str, Any]) -> None:
     [
         DECAY | {"every": 0.0},
         DECAY | {"kind": "fading"},
+        RAMP | {"shape": "wavy"},
+        CYCLE | {"shape": "sine"},
+        ONECYCLE | {"shape": "exp"},
+        {"kind": "chain", "phases": [RAMP, DECAY], "begins": [1.0, 5.0]},
         {"kind": "inversesqrt", "origin": ONE, "duration": None, "timescale": 0.0},
         {"kind": "noam", "d_model": 0.0, "warmup": 5.0, "duration": None},
         {"kind": "pieces", "at": [5.0], "values": [ONE], "duration": None},

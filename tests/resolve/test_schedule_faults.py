@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from optplan.resolve.curve_record import from_data
 from tests.resolve.making import curve, faults, resolved
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ FAULTS: list[tuple[str, dict[str, Any], list[Fault]]] = [
     ("warmup(0.1) -> hold()", {}, [("OP403", "warning", "0.1")]),
     ("warmup(0.1) over cosine()", RUN, [("OP403", "warning", "0.1")]),
     ("onecycle(up=0.3)", RUN, [("OP403", "warning", "0.3")]),
-    ("cosine(0.9, to=0x) -> hold()", RUN, [("OP403", "warning", "0.9")]),
+    ("cosine(0.9, to=0x) -> hold()", RUN, [("OP403", "error", "0.9")]),
+    ("cosine(0.9, to=0.1x) -> hold()", RUN, [("OP403", "warning", "0.9")]),
     ("multistep(at=[0.5, 0.75], gamma=0.1)", RUN, [("OP403", "warning", "0.5"), ("OP403", "warning", "0.75")]),
     ("multistep(at=[0, 10], gamma=0.1)", RUN, []),
     ("decay(gamma=0.9, every=0.5)", {}, []),
@@ -141,3 +145,17 @@ def test_thirds_of_a_run_are_thirds() -> None:
     assert [found.value(t, 1.0) for t in (66, 67)] == [1.0, 2.0]
     # 33 1/3 epochs of 3 updates
     assert faults("hold(100%) per epoch", steps=100, steps_per_epoch=3) == []
+
+
+def test_phases_that_begin_where_others_happen_to_end_are_bounded() -> None:
+    """Each holds the curve before it, for an absolute value has no multiple to go on from: Python's stack is short."""
+    phase = "restarts(9, period=4, to=1e-5)"
+    assert faults(" -> ".join([phase] * 40)) == []
+    (fault,) = faults(" -> ".join([phase] * 200))
+    assert fault == ("OP006", "error", phase)
+
+
+def test_phases_of_ratios_follow_each_other_without_end() -> None:
+    found = curve(" -> ".join(["restarts(9, period=4)"] * 400))
+    assert from_data(json.loads(json.dumps(found.to_data()))) == found
+    assert found.value(9 * 399, 0.1) == pytest.approx(0.1 * ((1 + cos(pi / 4)) / 2) ** 399, rel=1e-9)

@@ -18,7 +18,19 @@ pytestmark = [pytest.mark.mindspore, pytest.mark.one_mode, pytest.mark.long]
 @pytest.mark.parametrize("mode", ["pynative", "graph"])
 @pytest.mark.parametrize(
     "command",
-    ["one_step_cell.py", "high_level_model.py", "single_steps.py", "single_steps.py --jit"],
+    [
+        "one_step_cell.py",
+        "one_step_cell.py --scale",
+        "high_level_model.py",
+        "high_level_model.py --scale",
+        "high_level_model.py --step",
+        "single_steps.py",
+        "single_steps.py --jit",
+        "own_loop.py",
+        "own_loop.py --jit",
+        "train_step.py",
+        "train_step.py --jit",
+    ],
 )
 def test_learns_to_read_digits(command: str, mode: str, tmp_path: Path) -> None:
     name, *options = command.split()

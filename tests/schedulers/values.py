@@ -45,7 +45,8 @@ def plan(case: Case) -> optplan.Plan:
     }
     made = optplan.plan(document, NETWORK)
     # of a call's numbers a policy may need less
-    assert all(each.code == "OP116" for each in made.diagnostics)
+    # one that ends at 0 before the run does is a doubt, and what is asked for here
+    assert all(each.code in ("OP116", "OP404") and each.severity == "warning" for each in made.diagnostics)
     return made
 
 

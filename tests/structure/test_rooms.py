@@ -27,28 +27,37 @@ ROOMS = {
     "filter": "| source",  # nodes carry their places, and never look at the text there
     "expression": "filter | source",
     "counterparts": "",  # schedulers of frameworks, and the policies that they are
+    "api_map": "counterparts | catalog",  # names of each framework, and what they are in the other one
     "config": "diagnostics setting catalog filter expression | source",
     "frontend": "source diagnostics setting catalog counterparts registry filter expression config",
     "resolve": "diagnostics setting catalog registry filter expression config | source",  # never sees text
     "readers": "diagnostics resolve",
     "step": "",
-    "compiled": "diagnostics | resolve step",
+    "compiled": "diagnostics resolve state | step",
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
     "targets.fit": "diagnostics catalog registry resolve",
+    "targets.growing": "diagnostics | resolve",
+    "targets.sharing": "| catalog resolve",
     "targets.spec": "diagnostics",
-    "targets.torch": "diagnostics setting catalog resolve step compiled targets.choose targets.fit",
-    "targets.mindspore": "diagnostics setting catalog resolve step compiled targets.choose targets.fit",
-    "state": "diagnostics resolve",
+    "targets.torch": "diagnostics setting catalog resolve state step compiled targets.choose targets.fit "
+    "targets.growing",
+    "targets.mindspore": "diagnostics setting catalog resolve state step compiled targets.choose targets.fit "
+    "targets.growing targets.sharing",
+    "state": "diagnostics catalog readers | setting resolve",
     "hosts": "diagnostics resolve targets.torch | compiled binding",  # of a target only what serves every host
-    "report": "source diagnostics setting catalog counterparts filter expression config resolve targets.choose state",
+    "report": "source diagnostics setting catalog counterparts api_map filter expression config resolve "
+    "targets.choose state compiled step",
     "binding": "diagnostics resolve compiled targets.torch targets.mindspore report",
     "api": "source diagnostics setting catalog registry filter expression config frontend resolve readers compiled "
     "targets.choose targets.torch targets.mindspore state hosts report binding",
-    "__init__": "| diagnostics registry config resolve step compiled api binding",  # imports a name when it is asked for
+    "__init__": "| diagnostics registry config resolve step compiled api binding",  # imports a name when asked for
+    "convert": "diagnostics catalog readers resolve state targets.choose targets.sharing",  # state from file to file
     "importers": "diagnostics config api",
     "arguments": "__init__",
-    "cli": "diagnostics catalog registry resolve readers report targets.spec binding api importers arguments __init__",
+    "console": "arguments report __init__ | diagnostics",
+    "cli": "diagnostics catalog registry resolve readers report targets.spec binding api convert importers arguments "
+    "console __init__",
     "__main__": "cli",
 }
 
@@ -59,9 +68,9 @@ LIBRARIES = {
     "targets.spec": {"torch", "mindspore"},  # a user's network is built on its meta device, or without values
     "targets.torch": {"torch"},
     "targets.mindspore": {"mindspore", "numpy"},  # tables are computed in double precision before they are tensors
-    "state": {"numpy"},
     "hosts": {"torch", "lightning", "pytorch_lightning", "transformers", "accelerate"},
     "report": {"rich", "matplotlib"},
+    "convert": {"torch"},  # where a file of its own form is written
     "binding": {"matplotlib"},  # for the type of `plan.plot()`
     "cli": {"rich"},
 }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from optplan.catalog import ELSEWHERE
 from optplan.diagnostics import nearest, suggestion
-from optplan.frontend.namesakes import KEYS
+from optplan.frontend.elsewhere import as_horizon, elsewhere
+from optplan.frontend.namesakes import as_type, same_class
 from optplan.frontend.nodes import Mapping, Scalar
 from optplan.frontend.places import is_setting
 from optplan.frontend.scalars import core_value
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from optplan.catalog import Catalog
     from optplan.diagnostics import Collector
+    from optplan.frontend.elsewhere import Place
     from optplan.frontend.nodes import Node
     from optplan.frontend.places import Checked, Path
     from optplan.source import Span
@@ -42,8 +44,14 @@ _ELSEWHERE_IN_A_RULE = {
     "type": "use",
     "optimizer": "use",
 }
-# Factors of the learning rate: in a rule they are ratios.
-_FACTORS = frozenset({"lr_mult", "lr_scale"})
+
+_PLACES: dict[str, Place] = {
+    "": "document",
+    "horizon": "horizon",
+    "optimizer": "optimizer",
+    "optimizers": "optimizer",
+    "rules": "rule",
+}
 
 _OTHER_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
@@ -124,25 +132,25 @@ class Findings:
                 return "OP115", f"`{owner}` has no option `{name}`", f"these have: {_listed(having)}"
             return "OP101", f"unknown option `{name}` of {target}", suggestion(name, self._catalog.options[target])
         if owner is not None:
-            cure = self._as_option(name, path, owner) or _meant(name, path, known)
+            cure = self._as_option(name, path, owner)
+            if name not in settings:
+                cure = cure or self._elsewhere(name, path, known)
+            cure = cure or _meant(name, path, known)
             if name in settings:
                 having = self._catalog.optimizers_with(name)
                 return "OP113", f"`{owner}` has no setting `{name}`", cure or f"these have: {_listed(having)}"
             return "OP101", f"`{owner}` has no setting `{name}`", cure or f"its settings are {_listed(known[1:])}"
         where = {"rules": " of a rule", "horizon": " of `horizon`"}.get(str(path[0]) if path else "", "")
         otherwise = None if len(known) > 20 else f"the keys are {_listed(known)}"
-        cure = self._elsewhere(name, path) or _meant(name, path, known, otherwise)
+        cure = self._as_option(name, path, None) if not path or _is_rule(path) else None
+        cure = cure or self._elsewhere(name, path, known) or _meant(name, path, known, otherwise)
         return "OP101", f"unknown key `{name}`{where}", cure
 
-    def _elsewhere(self, name: str, path: Path) -> str | None:
-        """How to write what has another form here, at the top or in a rule."""
-        if not path and name in KEYS:
-            return f"did you mean `{KEYS[name]}`?"
-        if name in _FACTORS and _is_rule(path):
-            node = self._nodes.get((*path, name))
-            number = isinstance(node, Scalar) and type(node.value) in (int, float)
-            return f"write `lr: {node.text.value if isinstance(node, Scalar) and number else '0.1'}x`"
-        return self._as_option(name, path, None) if not path or _is_rule(path) else None
+    def _elsewhere(self, name: str, path: Path, known: list[str]) -> str | None:
+        """How to write what has another form or another place."""
+        place = _PLACES.get(str(path[0]) if path else "")
+        node = self._nodes.get((*path, name))
+        return None if place is None else elsewhere(name, node, place, known, self._catalog)
 
     def _as_option(self, name: str, path: Path, owner: str | None) -> str | None:
         """How to write an option of torch that stands where settings do; None where `owner` has no such option."""
@@ -214,13 +222,13 @@ class Findings:
         if not isinstance(value, str):
             self._collector.error("OP105", "`type` must be the name of an optimizer", span)
             return
-        why = next((why for name, why in refused.items() if _same_class(value, name)), None)
+        why = next((why for name, why in refused.items() if same_class(value, name)), None)
         if why is not None:
             self._collector.error("OP105", f"`{value}` cannot be used as an optimizer: {why}", span)
             return
         known = self._catalog.optimizers
         plain = [name for name in known if "." not in name]
-        cure = _as_type(value, list(known)) or f"there are {_listed(plain)}, and those of one framework alone"
+        cure = as_type(value, list(known)) or f"there are {_listed(plain)}, and those of one framework alone"
         self._collector.error("OP105", f"unknown optimizer `{value}`", span, help=cure)
 
     def _wrong_type(self, error: ValidationError, path: Path) -> None:
@@ -240,6 +248,10 @@ class Findings:
             return "leave the key out, or give it a value"
         if path == ("rules",) and isinstance(value, dict):
             return "begin each rule with `- `"
+        if path == ("horizon",):
+            return as_horizon(value)
+        if path[-1] == "schedule" and isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return f"say below it what has the policy: `lr: {' -> '.join(value) or 'cosine()'}`"
         if not isinstance(value, str):
             return None
         if "true or false" in expects:
@@ -300,35 +312,6 @@ def check_version(value: object, span: Span, collector: Collector) -> bool:
 
 def _is_rule(path: Path) -> bool:
     return len(path) == 2 and path[0] == "rules"
-
-
-def _as_type(word: str, known: list[str]) -> str | None:
-    """The help for an unknown optimizer, which may be the name of a class: `torch.optim.AdamW`, `nn.Momentum`."""
-    if word == "momentum":
-        return "did you mean `sgd`, with its setting `momentum`, or `mindspore.Momentum`?"
-    last = word.rpartition(".")[2]
-    own = [name for name in known if "." in name and _same_class(word, name)]
-    plain = [name for name in known if _folded(name) == _folded(last)]
-    its_own = word.startswith("mindspore.")
-    same = [*own, *plain] if its_own else [*plain, *own]
-    if same:
-        return f"did you mean `{same[0]}`?"
-    room = [name.partition(".")[2] for name in known if its_own and name.startswith("mindspore.")]
-    if close := nearest(last, room):
-        return f"did you mean {' or '.join(f'`mindspore.{name}`' for name in close)}?"
-    return suggestion(last, [name for name in known if "." not in name])
-
-
-def _same_class(word: str, name: str) -> bool:
-    """Whether `word` is a way to write `mindspore.Momentum`: with `nn` in it, without `mindspore`, in other letters."""
-    first, _, last = word.rpartition(".")
-    framework, _, own = name.rpartition(".")
-    room = first.partition(".")[0]
-    return _folded(last) == _folded(own) and room in ("", "nn", "ms", "optim", framework)
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").lower()
 
 
 def _candidates(name: str, path: Path, known: list[str] | dict[str, Any]) -> list[str]:

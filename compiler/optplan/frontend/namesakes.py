@@ -1,4 +1,4 @@
-"""What frameworks and other programs call what a document says about one training step.
+"""What frameworks and other programs call optimizers, and what a document says about one training step.
 
 For help with names that are not known where they stand, and with mappings that stand where a form is read.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optplan.diagnostics import nearest, suggestion
 from optplan.frontend.grammar import shown
 from optplan.frontend.nodes import Mapping, Scalar, Sequence
 
@@ -31,8 +32,11 @@ KEYS = {
         ),
         "accumulate",
     ),
-    **dict.fromkeys(("clip_grad", "grad_norm", "gradient_clip_val", "gradient_clipping", "max_grad_norm"), "clip"),
-    **dict.fromkeys(("amp", "fp16", "grad_scaler", "loss_scale_manager", "mixed_precision"), "loss_scale"),
+    **dict.fromkeys(
+        ("clip_grad", "clip_grad_norm", "grad_norm", "gradient_clip_val", "gradient_clipping", "max_grad_norm"), "clip"
+    ),
+    **dict.fromkeys(("grad_scaler", "loss_scale_manager"), "loss_scale"),
+    **dict.fromkeys(("scheduler", "lr_scheduler"), "schedule"),
 }
 
 # Forms by the key that has them, in small letters and without `_`.
@@ -118,3 +122,32 @@ def as_form(node: Node, forms: Forms) -> str | None:
 
 def _argument(key: str, known: Collection[str]) -> str:
     return key if key in known else next((each for each in ARGUMENTS.get(key, ()) if each in known), key)
+
+
+def as_type(word: str, known: list[str]) -> str | None:
+    """The help for an unknown optimizer, which may be the name of a class: `torch.optim.AdamW`, `nn.Momentum`."""
+    if word == "momentum":
+        return "did you mean `sgd`, with its setting `momentum`, or `mindspore.Momentum`?"
+    last = word.rpartition(".")[2]
+    own = [name for name in known if "." in name and same_class(word, name)]
+    plain = [name for name in known if _folded(name) == _folded(last)]
+    its_own = word.startswith("mindspore.")
+    same = [*own, *plain] if its_own else [*plain, *own]
+    if same:
+        return f"did you mean `{same[0]}`?"
+    room = [name.partition(".")[2] for name in known if its_own and name.startswith("mindspore.")]
+    if close := nearest(last, room):
+        return f"did you mean {' or '.join(f'`mindspore.{name}`' for name in close)}?"
+    return suggestion(last, [name for name in known if "." not in name])
+
+
+def same_class(word: str, name: str) -> bool:
+    """Whether `word` is a way to write `mindspore.Momentum`: with `nn` in it, without `mindspore`, in other letters."""
+    first, _, last = word.rpartition(".")
+    framework, _, own = name.rpartition(".")
+    room = first.partition(".")[0]
+    return _folded(last) == _folded(own) and room in ("", "nn", "ms", "optim", framework)
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()

@@ -13,6 +13,7 @@ is in the catalog, that `Phase.argument` finds each required argument, and that 
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from optplan.expression import (
     Times,
 )
 from optplan.frontend.grammar import shown
-from optplan.frontend.stock import instead
+from optplan.frontend.stock import argument_instead, unknown_phase
 from optplan.frontend.values import Scope, check, walk
 from optplan.source import Span
 
@@ -47,12 +48,8 @@ if TYPE_CHECKING:
     from optplan.diagnostics import Collector
     from optplan.expression import Argument, Policy, Value
 
-_OTHER_PHASES = {
-    **dict.fromkeys(("constant", "const", "null", "none"), "hold()"),
-    "exponential": "exp()",
-    "polynomial": "poly()",
-    "cosine_annealing": "cosine()",
-}
+# What is counted in reports of a metric, not in updates.
+_REPORTS = frozenset({"patience", "cooldown"})
 _IN_A_RULE = "put the policy in a rule with `where: all`, whose own `schedule` may use it"
 
 
@@ -70,14 +67,6 @@ def check_policy(
     checker.check(policy)
     checker.check_last(policy, None)
     return not checker.failed
-
-
-def unknown_phase(name: str, phases: Collection[str]) -> tuple[str, str | None]:
-    """Message and cure for a phase that is not among `phases`."""
-    meant = _OTHER_PHASES.get(name.lower())
-    cure = f"write `{meant}`" if meant else instead(name)
-    known = "the phases are " + ", ".join(f"`{phase}`" for phase in phases)
-    return f"unknown phase `{shown(name)}`", cure or suggestion(name, phases, known)
 
 
 class _Checker:
@@ -169,7 +158,7 @@ class _Checker:
         if argument.name is None:
             if "for" not in known.arguments:
                 message = f"`{phase.name}` takes no duration: it ends with the run"
-                self._error("OP402", message, argument.span, "remove it")
+                self._error("OP402", message, argument.span, _as_word(known, argument.value) or "remove it")
                 return None
             if "for" not in given:
                 return known.arguments["for"]
@@ -185,7 +174,8 @@ class _Checker:
         place = _name_span(argument)
         if kind is None:
             takes = "it takes " + ", ".join(f"`{name}`" for name in known.arguments)
-            cure = suggestion(argument.name, known.arguments, takes)
+            cure = argument_instead(argument.name, argument.value, known, self.phases)
+            cure = cure or suggestion(argument.name, known.arguments, takes)
             self._error("OP402", f"`{phase.name}` has no argument `{shown(argument.name)}`", place, cure)
         elif kind.name in given:
             twice = f"`{kind.name}` is given twice"
@@ -225,8 +215,10 @@ class _Checker:
         elif kind == "value":
             if self._in_scope(value, self._scope("a value", "OP405", ratios=True)):
                 self._degree(value)
-        elif self._in_scope(value, self._scope("a number", "OP402")) and argument is not None:
-            self._number(value, argument)
+        elif argument is not None:
+            what = "a number of reports" if argument.name in _REPORTS else "a number"
+            if self._in_scope(value, self._scope(what, "OP402")):
+                self._number(value, argument)
 
     def _in_scope(self, value: Value, scope: Scope) -> bool:
         fine = check(value, scope, self.collector)
@@ -254,13 +246,15 @@ class _Checker:
         if low is not None and (literal <= low if argument.exclusive_minimum else literal < low):
             relation = "above" if argument.exclusive_minimum else "at least"
             self._error("OP104", f"`{argument.name}` must be {relation} {low:g}", value.span)
-        elif high is not None and literal > high:
-            self._error("OP104", f"`{argument.name}` must be at most {high:g}", value.span)
+        elif high is not None and (literal >= high if argument.exclusive_maximum else literal > high):
+            relation = "below" if argument.exclusive_maximum else "at most"
+            self._error("OP104", f"`{argument.name}` must be {relation} {high:g}", value.span)
 
     def _word(self, kind: ArgumentType, value: Value) -> None:
         listed = " or ".join(f"`{word}`" for word in kind.words) or "a word"
         if not isinstance(value, Name):
-            self._error("OP402", f"`{kind.name}` is a word", value.span, f"write {listed}")
+            word = f"write {listed}" if kind.words else _a_word(kind, value)
+            self._error("OP402", f"`{kind.name}` is a word", value.span, word)
         elif kind.words and value.name not in kind.words:
             cure = suggestion(value.name, kind.words, f"write {listed}")
             self._error("OP402", f"`{kind.name}` cannot be `{shown(value.name)}`", value.span, cure)
@@ -343,6 +337,22 @@ def _named(phase: PolicyType, value: Value) -> str | None:
     """The cure for a value without its name: most often it is where the phase goes."""
     name = next((name for name in ("to", "at", "from") if name in phase.arguments), None)
     return f"write `{name}={value}`" if name else None
+
+
+def _as_word(phase: PolicyType, value: Value) -> str | None:
+    """The cure for a word without its name."""
+    name = next((name for name, kind in phase.arguments.items() if kind.kind == "word" and kind.required), None)
+    text = isinstance(value, Constant) and isinstance(value.value, str)
+    return _a_word(phase.arguments[name], value) if name and (text or isinstance(value, Name)) else None
+
+
+def _a_word(kind: ArgumentType, value: Value) -> str:
+    """The cure for what is no word, and stands where any may."""
+    said = value.value if isinstance(value, Constant) else str(value)
+    word = re.sub(r"\W+", "_", str(said)).strip("_")
+    if not re.match(r"[^\W\d]", word):
+        return "write a word, of letters, digits and `_`"
+    return f"write `{kind.name}={shown(word)}`: a word of letters, digits and `_`, without quotes"
 
 
 def _shown(phase: Phase | Before) -> tuple[str, Span | None]:

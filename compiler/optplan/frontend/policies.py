@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from optplan.expression import Argument, Before, Into, Over, PerEpoch, Phase, Then, Times
 from optplan.frontend.grammar import Fault, Language, Stop, build, fail, place, shown
-from optplan.frontend.phases import check_policy, unknown_phase
-from optplan.frontend.stock import instead
+from optplan.frontend.phases import check_policy
+from optplan.frontend.stock import instead, unknown_phase
 from optplan.frontend.values import OPERANDS, UNITS, ValueBuilder
 from optplan.frontend.values import explain as explain_value
 
@@ -126,6 +126,8 @@ def _explain_argument(stop: Stop) -> Fault:
         )
     if found == "^" or stop.opener != "(":
         return explain_value(stop)
+    if found == "." and re.fullmatch(r"[^\W\d]\w*", stop.before):
+        return stop.wanted("`,` or `)`", "a word is of letters, digits and `_`")
     cure = "write a comma between two arguments" if found[:1].isalnum() else None
     return stop.wanted("`,` or `)`", cure)
 

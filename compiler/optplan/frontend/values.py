@@ -33,6 +33,15 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "round": (1, 1),
 }
 
+# What else people write behind a number, and what it is here: "" counts updates.
+_OTHER_UNITS = {
+    **dict.fromkeys(("ep", "epo"), "epochs"),
+    **dict.fromkeys(("pct", "percent"), "%"),
+    **dict.fromkeys(("tok", "toks"), "tokens"),
+    **dict.fromkeys(("batch", "batches", "it", "iter", "iters", "iteration", "iterations", "its"), ""),
+    **dict.fromkeys(("step", "steps", "update", "updates"), ""),
+}
+
 UNITS = {"epoch": "epochs", "epochs": "epochs", "%": "%", "tokens": "tokens", "samples": "samples"}
 
 OPERANDS = frozenset({"NUMBER", "INDEX"})
@@ -160,6 +169,10 @@ class ValueBuilder:
         if unit == "x":
             return fail("a ratio is one word", whole, f"write `{number}x`")
         near = suggestion(unit, UNITS)
+        if self.durations and unit.lower() in _OTHER_UNITS:
+            meant = _OTHER_UNITS[unit.lower()]
+            cure = f"write `{shown(number)}{' ' * (meant != '%')}{meant}`" if meant else f"write `{shown(number)}`"
+            return fail(f"unknown unit `{shown(unit)}`", place(unit), f"{cure}: {_UNIT_CURE}")
         if place(number)[1] == place(unit)[0] and near is None:
             return fail(f"`{shown(number + unit)}` is no number", whole, _NUMBER_CURE)
         if self.durations or near:
@@ -202,7 +215,7 @@ def _fault(value: Value, scope: Scope) -> tuple[str, str, str | None] | None:
     if isinstance(value, Ratio) and not scope.ratios:
         return _ratio_fault(value, scope)
     if isinstance(value, Quantity) and not scope.quantities:
-        return scope.code, f"expected {scope.what}, found the duration `{value}`", None
+        return scope.code, f"expected {scope.what}, found the duration `{value}`", _quantity_cure(value, scope)
     if isinstance(value, Constant):
         what = f"the text `{shown(value.value)}`" if isinstance(value.value, str) else f"`{value}`"
         return scope.code, f"expected {scope.what}, found {what}", None
@@ -211,6 +224,12 @@ def _fault(value: Value, scope: Scope) -> tuple[str, str, str | None] | None:
     if isinstance(value, Element):
         return _element_fault(value, scope)
     return _name_fault(value.name, scope) if isinstance(value, Name) else None
+
+
+def _quantity_cure(value: Quantity, scope: Scope) -> str | None:
+    if scope.ratios and value.unit == "%":
+        return f"write `{round(value.value / 100, 12):g}x`: `%` is a part of the horizon"
+    return f"write `{value.value!r}`, without a unit" if scope.what.startswith("a number") else None
 
 
 def _ratio_fault(value: Ratio, scope: Scope) -> tuple[str, str, str | None]:

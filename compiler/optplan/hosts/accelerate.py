@@ -23,23 +23,28 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import GradScalerKwargs
 
 from optplan.diagnostics import ConfigError
-from optplan.targets.torch.hosted import placed
+from optplan.targets.torch.hosted import placed, plan_of
+from optplan.targets.torch.notice import hand_over
 
 if TYPE_CHECKING:
+    from optplan.compiled import Compiled
     from optplan.resolve.plan import Plan
 
 __all__ = ["accelerator_arguments"]
 
 
-def accelerator_arguments(plan: Plan) -> dict[str, Any]:
+def accelerator_arguments(plan: Plan | Compiled) -> dict[str, Any]:
     """The arguments by which an `Accelerator` gathers gradients and scales the loss as `plan` says.
 
     `gradient_accumulation_steps`, and with a `loss_scale` `mixed_precision="fp16"`, the only one in which accelerate
     scales the loss, with the plan's numbers in `kwargs_handlers`.  Clipping is a call of the loop:
-    `accelerator.clip_grad_norm_(model.parameters(), plan.clip.limit)`, or `clip_grad_value_`.
+    `accelerator.clip_grad_norm_(model.parameters(), plan.clip.limit)`, or `clip_grad_value_`; nothing checks that it
+    is there.
 
     ConfigError (OP506) for a fixed loss scale, which accelerate cannot be told.
     """
+    plan = plan_of(plan, "accelerator_arguments")
+    hand_over(plan)
     arguments: dict[str, Any] = {"gradient_accumulation_steps": plan.accumulate}
     scale = plan.loss_scale
     if scale is not None:

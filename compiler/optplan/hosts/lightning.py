@@ -13,22 +13,28 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from optplan.targets.torch.hosted import plan_of
 from optplan.targets.torch.scaler import PlanScaler
 
 if TYPE_CHECKING:
+    from optplan.compiled import Compiled
     from optplan.resolve.plan import Plan
 
 __all__ = ["trainer_arguments"]
 
 
-def trainer_arguments(plan: Plan, *, device: str = "cpu") -> dict[str, Any]:
+def trainer_arguments(plan: Plan | Compiled, *, device: str = "cpu") -> dict[str, Any]:
     """The arguments by which Lightning's `Trainer` clips, accumulates and scales the loss as `plan` says.
 
     `gradient_clip_val` and `gradient_clip_algorithm`, `accumulate_grad_batches`, and with a `loss_scale` in
     `plugins` a `MixedPrecision` with the plan's scaler: 16-mixed on `device` ("cuda"), Lightning scales the loss in no
     other precision.  What the plan says nothing of is left out.  Lightning's last update of an epoch may be made from
     fewer batches than the others; it counts as one update in the schedule.
+
+    They are for automatic optimization, in which `training_step` returns the loss; with
+    `automatic_optimization = False` Lightning refuses to clip and to accumulate: leave them out there.
     """
+    plan = plan_of(plan, "trainer_arguments")
     arguments: dict[str, Any] = {}
     if plan.clip is not None:
         arguments |= {"gradient_clip_val": plan.clip.limit, "gradient_clip_algorithm": plan.clip.kind}

@@ -23,7 +23,9 @@ from transformers import Trainer, TrainerCallback
 
 from optplan.diagnostics import ConfigError
 from optplan.resolve.training import Clip
-from optplan.targets.torch.hosted import Loop, check_loop, placed, scale_of
+from optplan.resolve.watches import Watches
+from optplan.targets.torch.hosted import Loop, check_loop, compiled_of, placed, plan_of, scale_of
+from optplan.targets.torch.notice import hand_over
 from optplan.targets.torch.schedule import PlanScheduler
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ ARGUMENTS = "pass `**optplan.hosts.transformers.training_arguments(plan)` to `Tr
 OPTIMIZERS = "pass `optimizers=optplan.hosts.transformers.optimizers(compiled)`, or use `PlanTrainer`"
 
 
-def training_arguments(plan: Plan) -> dict[str, Any]:
+def training_arguments(plan: Plan | Compiled) -> dict[str, Any]:
     """The arguments by which `TrainingArguments` has the Trainer do what `plan` says.
 
     `max_grad_norm`, 0 where the plan does not clip by norm, for the Trainer's default is 1;
@@ -50,14 +52,15 @@ def training_arguments(plan: Plan) -> dict[str, Any]:
     nothing is scheduled, for the Trainer's default is a line down to 0.  In the last update of an epoch, which may be
     made from fewer batches than the others, the Trainer divides by as many as there are.
     """
-    by_norm = plan.clip is not None and plan.clip.kind == "norm"
+    made = plan_of(plan, "training_arguments")
+    by_norm = made.clip is not None and made.clip.kind == "norm"
     arguments: dict[str, Any] = {
-        "max_grad_norm": plan.clip.limit if plan.clip is not None and by_norm else 0.0,
-        "gradient_accumulation_steps": plan.accumulate,
+        "max_grad_norm": made.clip.limit if made.clip is not None and by_norm else 0.0,
+        "gradient_accumulation_steps": made.accumulate,
     }
-    if plan.horizon.last is not None:
-        arguments["max_steps"] = plan.horizon.last + 1
-    if not _scheduled(plan):
+    if made.horizon.last is not None:
+        arguments["max_steps"] = made.horizon.last + 1
+    if not any(group.curves for group in made.groups):
         arguments |= {"lr_scheduler_type": "constant", "warmup_steps": 0}
     return arguments
 
@@ -68,6 +71,7 @@ def optimizers(compiled: Compiled) -> tuple[Optimizer, Any]:
     `tuple(compiled)`, but where nothing is scheduled with a scheduler that changes nothing instead of None, in whose
     place the Trainer puts one of its own.
     """
+    compiled = compiled_of(compiled, "optimizers")
     return compiled.optimizer, compiled.scheduler or PlanScheduler(compiled.optimizer, compiled.plan.groups)
 
 
@@ -76,10 +80,17 @@ class PlanCallback(TrainerCallback):
 
     ConfigError (OP506) for what the plan says and the Trainer does otherwise; a warning to the logger `optplan` for
     what the Trainer does by its own defaults, and for a run of another length.
+
+    What the Trainer finds when it evaluates during training is reported to each `plateau` of the plan: `eval_loss` to
+    one with `metric=loss`, or with `metric=eval_loss`.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan | Compiled) -> None:
+        self.plan = plan_of(plan, "PlanCallback")
+        # Those that nothing has been reported of are told, once
+        self._metrics = Watches(self.plan.groups).metrics
+        self._missed: set[str] = set()
+        self._training = False
 
     def on_train_begin(
         self,
@@ -94,6 +105,7 @@ class PlanCallback(TrainerCallback):
         if names != [group.name for group in plan.groups]:
             message = f"{HOST} has an optimizer of its own, not the plan's"
             raise ConfigError([placed(None, message, OPTIMIZERS)])
+        _check_model(own, objects.get("model"))
         scheduler = objects["lr_scheduler"]
         if not isinstance(scheduler, PlanScheduler):
             drives = sorted({key for group in plan.groups for key, _ in group.curves})
@@ -108,6 +120,39 @@ class PlanCallback(TrainerCallback):
         if plan.horizon.last is not None and state.max_steps != plan.horizon.last + 1:
             words = "the plan is for %d updates, and %s makes %d: %s"
             log(words, plan.horizon.last + 1, HOST, state.max_steps, ARGUMENTS)
+        if self._metrics and str(getattr(args.eval_strategy, "value", args.eval_strategy)) == "no":
+            self._miss(self._metrics, "without an `eval_strategy` nothing reports it")
+        hand_over(plan)
+        self._training = True
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """What is evaluated from now on is not reported."""
+        self._training = False
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - as above
+        state: TrainerState,  # noqa: ARG002 - as above
+        control: TrainerControl,  # noqa: ARG002 - as above
+        metrics: dict[str, Any] | None = None,
+        **objects: Any,
+    ) -> None:
+        """Report to the plan's scheduler what its policies go by."""
+        scheduler = objects.get("lr_scheduler")
+        if not self._training or not self._metrics or not isinstance(scheduler, PlanScheduler):
+            return
+        found = metrics or {}
+        told = {name: found[key] for name in self._metrics for key in (name, f"eval_{name}") if key in found}
+        if told:
+            scheduler.report(**told)
+        self._miss([name for name in self._metrics if name not in told], "the evaluation does not give it")
+
+    def _miss(self, names: list[str], why: str) -> None:
+        for name in names:
+            if name not in self._missed:
+                self._missed.add(name)
+                words = "a `plateau` of the plan goes by `%s`, and %s: evaluate it, or call `compiled.report(%s=...)`"
+                getLogger("optplan").warning(words, name, why, name)
 
     def on_pre_optimizer_step(
         self,
@@ -145,6 +190,11 @@ class PlanMixin:
     accelerator: Any
 
     def __init__(self, *args: Any, plan: Plan, **kwargs: Any) -> None:
+        if plan_of(plan, "plan") is not plan:
+            raise TypeError(
+                "`plan` is bound when the Trainer makes its optimizer, and this is bound already: give the plan, or "
+                "use `Trainer(optimizers=optimizers(compiled), callbacks=[PlanCallback(compiled)])`"
+            )
         self.plan = plan
         super().__init__(*args, **kwargs)
         self.add_callback(PlanCallback(plan))  # type: ignore[attr-defined]  # of the Trainer
@@ -173,8 +223,15 @@ class PlanTrainer(PlanMixin, Trainer):
     """A Trainer whose optimizer and scheduler are those of `plan`, given by this name; all else as for `Trainer`."""
 
 
-def _scheduled(plan: Plan) -> bool:
-    return any(group.curves for group in plan.groups)
+def _check_model(optimizer: Any, model: nn.Module | None) -> None:
+    """ConfigError (OP506) where no parameter of the optimizer is one of the model's."""
+    if model is None or "deepspeed" in type(optimizer).__module__:  # which has copies of them
+        return
+    theirs = {id(parameter) for parameter in model.parameters()}
+    if not any(id(parameter) in theirs for group in optimizer.param_groups for parameter in group["params"]):
+        message = f"{HOST} trains another model than the one that the plan is bound to"
+        cure = "bind the plan to the model that the Trainer is given, or use `PlanTrainer`"
+        raise ConfigError([placed(None, message, cure)])
 
 
 def _bare(optimizer: Any) -> Any:

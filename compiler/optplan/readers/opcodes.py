@@ -2,15 +2,17 @@
 
 Takes the bytes of a pickle of protocol 2 to 5; gives what it describes, made of these only:
 
-    None, bool, int, str, tuple, dict   themselves; a dict keeps the keys that are str or int
+    None, bool, int, float, str         themselves
+    tuple, list, dict                   themselves; a dict keeps the keys that are str or int
     Global                              a class or function, by its name
     Storage                             a tensor's data, by its key
     Tensor                              what one of torch's `_rebuild_...` functions would make
-    Thing                               everything else: an object, list, set, float or bytes, without its content
+    Thing                               everything else: an object, set or bytes, without its content
 
 Python's own unpickler can be told which names to import, but not what they are called with, how far its memo may
 grow (five bytes are enough for 34 GB), or that a process has registered extension codes.  Here there is nothing to
-forbid.  Guarantees that the work is linear in the bytes, and that any exception means a corrupted pickle.
+forbid.  Guarantees that the work is linear in the bytes, and that any exception means a corrupted pickle.  What it
+gives may contain itself.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class Tensor(NamedTuple):
     view: tuple[str, int, tuple[int, ...]] | None
 
 
-_SIGNED4, _UNSIGNED4, _UNSIGNED4_AND_CODE = Struct("<i"), Struct("<I"), Struct("<IB")
+_SIGNED4, _UNSIGNED4, _UNSIGNED4_AND_CODE, _DOUBLE = Struct("<i"), Struct("<I"), Struct("<IB"), Struct(">d")
 _DTYPES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -227,7 +229,6 @@ _CARRIERS = {
     0x55: (1, "str"),  # SHORT_BINSTRING, of Python 2
 }
 _LONGS = {0x8A: 1, 0x8B: 4}  # LONG1, LONG4
-_EMPTY = {0x5D: "list", 0x8F: "set"}  # EMPTY_LIST, EMPTY_SET
 _CONSTANTS = {0x4E: None, 0x88: True, 0x89: False}  # NONE, NEWTRUE, NEWFALSE
 _SKIPPED = {0x80: 1, 0x95: 8}  # PROTO, FRAME
 
@@ -322,13 +323,17 @@ def read_pickle(data: bytes) -> Any:  # noqa: PLR0915 - one branch for each opco
             state = pop()
             _build(stack[-1], state)
         elif code == 0x47:  # BINFLOAT
-            push(Thing("float"))
+            push(_DOUBLE.unpack_from(data, at)[0])
             at += 8
-        elif code in _EMPTY:
-            push(Thing(_EMPTY[code]))
-        elif code == 0x61:  # APPEND
-            pop()
-        elif code in (0x65, 0x90):  # APPENDS, ADDITEMS
+        elif code == 0x5D:  # EMPTY_LIST
+            push([])
+        elif code == 0x8F:  # EMPTY_SET
+            push(Thing("set"))
+        elif code in (0x61, 0x65):  # APPEND, APPENDS
+            added = [pop()] if code == 0x61 else _pop_mark(stack, marks)
+            if type(stack[-1]) is list:
+                stack[-1].extend(added)
+        elif code == 0x90:  # ADDITEMS
             _pop_mark(stack, marks)
         elif code == 0x91:  # FROZENSET
             _pop_mark(stack, marks)

@@ -34,7 +34,7 @@ _DTYPES = {"float8e4m3fn": "float8_e4m3fn", "float8e5m2": "float8_e5m2"}
 
 def read_protobuf(file: BinaryIO, size: int) -> Header:
     """The tensors that `file`, of `size` bytes, holds."""
-    return Header("mindspore", _Walk(file, size).entries())
+    return Header("mindspore", Walk(file, size).entries())
 
 
 class _DamageError(ReadError):
@@ -44,7 +44,7 @@ class _DamageError(ReadError):
         )
 
 
-class _Walk:
+class Walk:
     """A file, and the block of it that was read last."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:

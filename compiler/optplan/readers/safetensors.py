@@ -20,7 +20,7 @@ from optplan.readers.header import MANIFEST, Entry, Header, ReadError, count_ele
 _LONGEST_HEADER = 100_000_000
 
 # by the format's word: bits of an element, and torch's word
-_DTYPES = {
+DTYPES = {
     "BOOL": (8, "bool"),
     "U8": (8, "uint8"),
     "I8": (8, "int8"),
@@ -49,6 +49,12 @@ _DTYPES = {
 
 def read_safetensors(file: BinaryIO, size: int) -> Header:
     """The tensors that the header of `file`, of `size` bytes, names."""
+    found, _ = read_tensors(file, size)
+    return Header("safetensors", tuple(entry for entry, _, _ in found))
+
+
+def read_tensors(file: BinaryIO, size: int) -> tuple[list[tuple[Entry, int, int]], dict[str, Any]]:
+    """Each tensor, and where its data begins and ends behind the header; and what `__metadata__` has."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if length > _LONGEST_HEADER:
@@ -56,12 +62,13 @@ def read_safetensors(file: BinaryIO, size: int) -> Header:
     if length > size - 8:
         raise ReadError(f"the file is truncated: its header has {length:,} bytes, of which {size - 8:,} are there")
     places: list[tuple[int, int, str]] = []
-    entries: list[Entry] = []
-    for name, info in parse_json(file.read(length)).items():
+    found: list[tuple[Entry, int, int]] = []
+    header = parse_json(file.read(length))
+    for name, info in header.items():
         if name == "__metadata__":
             continue
         entry, begin, end = _entry(name, info)
-        entries.append(entry)
+        found.append((entry, begin, end))
         places.append((begin, end, name))
     reached, data = 0, size - 8 - length
     for begin, end, name in sorted(places):
@@ -72,7 +79,8 @@ def read_safetensors(file: BinaryIO, size: int) -> Header:
         raise ReadError(f"the file is truncated: {reached:,} bytes of data are due, {data:,} are there")
     if reached < data:
         raise ReadError(f"the file has {data - reached:,} bytes that belong to no tensor")
-    return Header("safetensors", tuple(entries))
+    metadata = header.get("__metadata__")
+    return found, {} if type(metadata) is not dict else metadata
 
 
 def parse_json(text: bytes) -> dict[str, Any]:
@@ -108,9 +116,9 @@ def _entry(name: str, info: Any) -> tuple[Entry, int, int]:
         raise ReadError(f"the shape of {shown(name)} is not a list of whole numbers from 0")
     if type(offsets) is not list or len(offsets) != 2 or not all(type(offset) is int for offset in offsets):
         raise ReadError(f"the data offsets of {shown(name)} are not two whole numbers")
-    if type(word) is not str or word not in _DTYPES:
+    if type(word) is not str or word not in DTYPES:
         raise ReadError(f"{shown(name)} has the unknown dtype {shown(word)}", MANIFEST)
-    bits, dtype = _DTYPES[word]
+    bits, dtype = DTYPES[word]
     begin, end = offsets
     needed = count_elements(name, shape) * bits
     if begin < 0 or (end - begin) * 8 != needed:

@@ -133,13 +133,14 @@ EXPLANATIONS: dict[str, Explanation] = {
     "OP403": Explanation(
         "A duration is a number of updates, 0 or more, or one with a unit: `500`, `10k`, `5 epochs`, `10%`, and what "
         "can be computed from these. This one is none, or below 0. A ratio such as `0.1x` is a value and "
-        "goes by a name: `to=0.1x`.",
+        "goes by a name: `to=0.1x`. Less than one update is a warning: a part of the run is written `30%`.",
         "horizon: {steps: 1000}\nschedule: {lr: warmup(-5) -> cosine()}",
     ),
     "OP404": Explanation(
         "The phases do not add up to the run: together they are longer than the horizon, two leave out their "
         "duration so that neither knows what is left, or what stands before `over` has none. Percentages and "
-        "epochs move with the horizon, plain numbers do not; `--steps` may have made it shorter.",
+        "epochs move with the horizon, plain numbers do not; `--steps` may have made it shorter. To try the first "
+        "updates of a long run, give the length of the whole run all the same, and stop early.",
         "horizon: {steps: 100}\nschedule: {lr: warmup(500) -> cosine()}",
     ),
     "OP405": Explanation(

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from optplan.counterparts import COMPUTES, counterparts
+from optplan.report.mapped import schedulers_counterparts
 from optplan.report.prose import prose, table
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def scheduler_pages(topic: str) -> Iterator[str]:
     for each in counterparts().values():
         if each.answers(topic):
             shown = topic if topic in each.also else each.name
-            yield "\n\n".join([f"scheduler `{shown}`", *(_form(form) for form in each.forms)])
+            page = [f"scheduler `{shown}`", *(_form(form) for form in each.forms), schedulers_counterparts(each.name)]
+            yield "\n\n".join(part for part in page if part)
 
 
 def _usual(scheduler: Counterpart) -> str:

@@ -10,9 +10,13 @@ from __future__ import annotations
 from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
+from optplan.counterparts import CHAINS
 from optplan.diagnostics import CODES
 from optplan.report.codes_meaning import EXPLANATIONS as MEANING
 from optplan.report.codes_reading import EXPLANATIONS as READING
+from optplan.report.codes_state import EXPLANATIONS as STATE
+from optplan.report.mapped import known_names, mapped_pages
+from optplan.report.members import known_members, member_pages
 from optplan.report.notation import written
 from optplan.report.prose import prose, table
 from optplan.report.stock import known_schedulers, scheduler_pages, schedulers_list
@@ -23,13 +27,18 @@ if TYPE_CHECKING:
     from optplan.catalog import ArgumentType, Catalog, FormType, Lowering, OptimizerType, PolicyType
     from optplan.setting import Setting
 
-EXPLANATIONS = READING | MEANING
+EXPLANATIONS = READING | MEANING | STATE
 LISTS = ("codes", "optimizers", "policies", "predicates", "attributes", "keys")
 
 
 def topic_text(topic: str, catalog: Catalog) -> str | None:
     """All that there is to say of `topic`; None if it is unknown."""
-    pages = [page for page in _pages(topic.strip(), catalog) if page]
+    topic = topic.strip()
+    pages = [page for page in _pages(topic, catalog) if page]
+    # a word alone is first of all one of the language
+    if "." in topic or not pages:
+        pages += mapped_pages(topic, catalog)
+    pages += member_pages(topic, alone=not pages)
     return "\n\n".join(pages) or None
 
 
@@ -43,7 +52,9 @@ def topics_text(catalog: Catalog) -> str:
         ("predicates", ", ".join(catalog.predicates)),
         ("attributes", ", ".join(catalog.attributes)),
         ("keys", "every key, or one: `rules.where`, `optimizer.adamw.betas`, `betas`"),
-        ("a class", "the name that it has here: `torch.optim.SGD`, `mindspore.nn.Momentum`"),
+        ("a class", "what it is here and in the other framework: `torch.optim.SGD`, `mindspore.nn.Momentum`"),
+        ("a method", "the same: `torch.optim.Optimizer.add_param_group`, `mindspore.nn.Optimizer.get_lr`"),
+        ("a result", "what `compiled` does and gives: `step`, `result`, `report`, `compiled.lr`"),
         ("a scheduler", "the policy with its values: `torch.optim.lr_scheduler.StepLR`, `cosine_with_min_lr`"),
     ]
     return "optplan help TOPIC, where TOPIC is one of these or a name among them:\n\n" + table(rows)
@@ -60,7 +71,7 @@ def known_topics(catalog: Catalog) -> list[str]:
     words = [*LISTS, *CODES, *catalog.optimizers, *catalog.policies, *catalog.predicates, *catalog.attributes]
     words += [key for key in catalog.keys if key not in words]
     words += [each.class_name for kind in catalog.optimizers.values() for each in _lowerings(kind)]
-    words += known_schedulers()
+    words += [*known_schedulers(), *known_names(), *CHAINS, *known_members()]
     return list(dict.fromkeys([*words, *catalog.all_settings]))
 
 
@@ -74,6 +85,8 @@ def _pages(topic: str, catalog: Catalog) -> Iterator[str]:
         yield _optimizer(catalog.optimizers[name])
     if word in catalog.policies:
         yield _policy(catalog.policies[word])
+    if word in CHAINS:
+        yield f"schedule `{word}`\n\nNo phase has this name; it is a chain of them:\n\n    lr: {CHAINS[word]}"
     if word in catalog.predicates:
         yield f"predicate `{word}`\n\n{prose(catalog.predicates[word])}"
     if word in catalog.attributes:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from optplan.config import written
 from optplan.expression import Constant, Listing
 from optplan.resolve.curves import Curves, listed, numbers
+from optplan.resolve.doubts import doubts
 from optplan.resolve.plan import Touch
 from optplan.resolve.sheet import Outcome, Sheet, Treated, builds_on, place_of, prepare
-from optplan.resolve.structure import asked, found_in
+from optplan.resolve.structure import asked
 from optplan.resolve.ties import contradictions
 from optplan.resolve.value import EvaluationError, Scope, evaluate, misfit, reads
 
@@ -54,7 +55,7 @@ class Cascade:
         self._matched: dict[int, int] = {}
         self._reads: dict[int, tuple[str, ...]] = {}
         self._cases: dict[object, Outcome] = {}
-        self._curves = Curves(resolver, collector)
+        self._curves, self._horizon = Curves(resolver, collector), resolver.horizon
         self._told: set[tuple[object, ...]] = set()
         # By rule and what it names, whether any parameter takes that; the rules that finally gave anything.
         self.took: dict[tuple[int, str], bool] = {}
@@ -322,7 +323,7 @@ class Cascade:
         self._check_curve(scheduled, curve, sheet, name)
 
     def _check_curve(self, scheduled: Scheduled, curve: Curve, sheet: Sheet, name: str) -> None:
-        """Report values out of the setting's range, and a floor above the value that it is a floor of."""
+        """Report values out of the setting's range, and what is probably not meant."""
         setting, own = sheet.type.setting(scheduled.name), sheet.own(scheduled)
         if setting is None:
             return
@@ -333,17 +334,9 @@ class Cascade:
                 message = f"`{scheduled.name}` {wrong}, and its policy reaches {value:g} for `{name}`"
                 self._tell("OP305", message, scheduled.policy.span or scheduled.span)
                 return
-        rise = curve.rising(own)
-        if rise is not None:
-            scope = Scope(self._scope.let, sheet.attributes, self._scope.layers)
-            floor = found_in(scheduled.policy, rise, own, scope) or scheduled.policy
-            self._tell(
-                "OP405",
-                f"the policy ends at {rise:g}, above the {own:g} that it decays from, for `{name}`",
-                floor.span or scheduled.span,
-                "an absolute value is the same for all groups; a ratio such as `to=0.01x` follows each group's own",
-                severity="warning",
-            )
+        scope = Scope(self._scope.let, sheet.attributes, self._scope.layers)
+        for code, message, span, cure in doubts(scheduled, curve, own, scope, self._horizon):
+            self._tell(code, f"{message}, for `{name}`", span, cure, severity="warning")
 
     def _contradictions(self, sheet: Sheet, point: Point, name: str) -> None:
         """Report rules that give a tied parameter different values through different names (OP207)."""

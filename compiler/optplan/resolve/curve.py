@@ -103,6 +103,11 @@ class Ramp(Shape):
         """At its end."""
         return max(0.0, self.duration - self.start)
 
+    @property
+    def sound(self) -> bool:
+        """Whether its form is one."""
+        return self.shape in ("linear", "cosine", "exp")
+
     def extremes(self, base: float) -> list[float]:
         """Its two ends."""
         return [self.origin.at(base), self.to.at(base)]

@@ -72,7 +72,7 @@ def _from_data(data: Any, depth: int) -> Any:
     for part in fields(node):
         _READ[str(part.type)](getattr(node, part.name))
     if isinstance(node, Chain) and not (
-        0 < len(node.phases) == len(node.begins) and sorted(node.begins) == list(node.begins)
+        0 < len(node.phases) == len(node.begins) and node.begins == (0.0, *sorted(node.begins[1:]))
     ):
         raise ValueError("phases that do not follow each other")
     if isinstance(node, (Stairs, Epochs)) and not min(getattr(node, "every", 1.0), getattr(node, "length", 1.0)) > 0:

@@ -144,8 +144,9 @@ class Cycle(Shape):
 
     @property
     def sound(self) -> bool:
-        """Whether it takes time to rise and to fall."""
-        return self.up > 0 and self.down > 0 and self.gamma <= 1
+        """Whether it takes time to rise and to fall, in a form that there is."""
+        known = self.shape in ("triangular", "triangular2", "exp_range")
+        return known and self.up > 0 and self.down > 0 and self.gamma <= 1
 
     @property
     def breaks(self) -> list[float]:
@@ -206,8 +207,9 @@ class OneCycle(Shape):
 
     @property
     def sound(self) -> bool:
-        """Whether it has room for its phases."""
-        return min(self.div, self.final_div) > 0 and self.phases in (2, 3) and self.rise < self.duration
+        """Whether it has room for its phases, in a form that there is."""
+        known = self.shape in ("cosine", "linear") and self.phases in (2, 3)
+        return known and min(self.div, self.final_div) > 0 and self.rise < self.duration
 
     @property
     def rise(self) -> float:

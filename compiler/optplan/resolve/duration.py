@@ -92,7 +92,8 @@ class Faults:
         """`value`, or the fault that the horizon does not tell it."""
         if value is not None:
             return value
-        cure = f"say `horizon: {{{key}: ...}}` in the file, or give it when the plan is made"
+        given = f"`{key}=N`, on the command line `--{key.replace('_', '-')} N`"
+        cure = f"say `horizon: {{{key}: ...}}` in the file, or give it when the plan is made: {given}"
         span = place.span
         if self._strict:
             self.collector.error("OP407", f"the horizon is missing: {what} needs `{key}`", span, help=cure)

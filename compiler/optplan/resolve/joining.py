@@ -6,6 +6,8 @@ no part that never governs is kept, and no factor that changes nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import fields, is_dataclass
 from math import inf, prod
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,9 @@ from optplan.resolve.stairs import Pieces, Stairs, Steps, Table
 
 if TYPE_CHECKING:
     from optplan.resolve.level import AnyLevel
+
+# How deep curves, levels and lists of them may lie in each other in what a policy makes; a little less than in data.
+DEEPEST = 150
 
 
 def end_of(curve: Curve, duration: float | None) -> AnyLevel:
@@ -38,7 +43,7 @@ def end_of(curve: Curve, duration: float | None) -> AnyLevel:
         case Epochs(item, length):
             return end_of(item, None if duration is None else duration / length)
         case Chain(phases, begins):
-            last = len(phases) - 1 if duration is None else max(0, sum(begin < duration for begin in begins) - 1)
+            last = len(phases) - 1 if duration is None else max(0, bisect_left(begins, duration - SLACK) - 1)
             return end_of(phases[last], None if duration is None else duration - begins[last])
         case Overlay((*_, second), (*_, own)) | Blend(_, second, own) if duration is None or duration >= own - SLACK:
             # the second takes over at the very end, even where nothing is left for it
@@ -46,8 +51,28 @@ def end_of(curve: Curve, duration: float | None) -> AnyLevel:
         case Product((first, *factors)):
             ends = [end_of(factor, duration).at(1.0) for factor in factors]
             return times(end_of(first, duration), prod(ends), 1)
+        case _ if curve.relative:
+            return Level(curve.before(duration, 1.0))
         case _:
             return Last(curve, duration)
+
+
+def too_deep(part: Curve | AnyLevel) -> bool:
+    """Whether curves and levels lie in each other more than `DEEPEST` deep; Python's own stack has no part in it.
+
+    Such are phases that begin where the one before them happens to end, one after the other by the hundred.
+    """
+    row: dict[int, object] = {id(part): part}
+    for _ in range(DEEPEST):
+        below: dict[int, object] = {}
+        for each in row.values():
+            inner = [getattr(each, field.name) for field in fields(each)] if is_dataclass(each) else each
+            if isinstance(inner, (list, tuple)):
+                below.update((id(item), item) for item in inner if is_dataclass(item) or isinstance(item, tuple))
+        row = below
+        if not row:
+            return False
+    return True
 
 
 def moved(curve: Curve, begin: float) -> Curve:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from optplan.catalog import catalog
-from optplan.expression import Before, Into, Number, Over, PerEpoch, Phase, Then, Times
+from optplan.expression import Before, Into, Number, Over, PerEpoch, Phase, Ratio, Then, Times
 from optplan.resolve.duration import LONGEST, SHORTEST, Clock, shown
 from optplan.resolve.phases import ENDLESS
 from optplan.resolve.structure import inner, is_open, last_name, parts, short
@@ -88,13 +88,23 @@ class Layout:
 
     def whole(self, value: Value, count: Fraction, clock: Clock, what: str) -> None:
         """Warn of a time that is written as less than one update: it is meant as a part of the horizon."""
-        if not (isinstance(value, Number) and 0 < count < 1) or clock.per_epoch or value.span in self._told:
+        if not self._short(value, count, clock) or value.span in self._told:
             return
         self._told.append(value.span)
-        part = count * 100
         message = f"{what} of {value} updates is none" if what[0] == "a" else f"{what} is {value} of one update"
-        cure = f"a part of the horizon is written `{float(part) if part % 1 else int(part)}%`"
+        cure = f"a part of the horizon is written `{_part(count)}`"
         self._faults.collector.warning("OP403", message, value.span, help=cure)
+
+    def _short(self, value: Value, count: Fraction, clock: Clock) -> bool:
+        """Whether a time is written as less than one update."""
+        return isinstance(value, Number) and 0 < count < 1 and not clock.per_epoch
+
+    def _spent(self, phase: Phase) -> bool:
+        """Whether `phase` decays to 0."""
+        if "to" not in catalog().policies[phase.name].arguments:
+            return False
+        to = phase.argument("to")
+        return to is None or (isinstance(to.value, (Number, Ratio)) and to.value.value == 0)
 
     def _duration(self, policy: Policy, clock: Clock) -> Fraction | None:
         match policy:
@@ -120,6 +130,10 @@ class Layout:
             return count
         if count < 0:
             self._faults.fault("OP403", f"a duration must not be below 0, and this is {shown(count)}", argument.value)
+        if self._spent(phase) and self._short(argument.value, count, clock):
+            message = f"a `{phase.name}` of {argument.value} updates is none: it is at 0 from the next update on"
+            cure = f"a part of the horizon is written `{_part(count)}`, a value to end at `to={argument.value}x`"
+            self._faults.fault("OP403", message, argument.value, cure)
         if phase.name != "hold":  # which may well keep a value for the first update alone
             self.whole(argument.value, count, clock, f"a `{phase.name}`" if phase.name != "warmup" else "a warm-up")
         return self.span(argument, clock)
@@ -162,6 +176,12 @@ class Layout:
                 self._faults.fault("OP404", message, policy, cure)
         policy = next(item for item, duration in zip(policies, durations, strict=True) if duration is None)
         self._faults.fault("OP404", f"nothing is left of the horizon for `{short(policy)}`", policy, cure)
+
+
+def _part(count: Fraction) -> str:
+    """A part of the horizon as it is written: `10%`."""
+    part = count * 100
+    return f"{float(part) if part % 1 else int(part)}%"
 
 
 def _many(count: Fraction, clock: Clock) -> str:

@@ -58,7 +58,8 @@ def check_number(phase: Phase, argument: Argument, kind: ArgumentType, value: fl
     if low is not None and (value <= low if kind.exclusive_minimum else value < low):
         relation = "above" if kind.exclusive_minimum else "at least"
         faults.fault("OP405", f"{what} must be {relation} {low:g}, and this is {value:g}", argument.value)
-    if high is not None and value > high:
-        faults.fault("OP405", f"{what} must be at most {high:g}, and this is {value:g}", argument.value)
+    if high is not None and (value >= high if kind.exclusive_maximum else value > high):
+        relation = "below" if kind.exclusive_maximum else "at most"
+        faults.fault("OP405", f"{what} must be {relation} {high:g}, and this is {value:g}", argument.value)
     if kind.kind == "count" and not value.is_integer():
         faults.fault("OP405", f"{what} must be a whole number, and this is {value:g}", argument.value)

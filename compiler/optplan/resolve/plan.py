@@ -16,7 +16,7 @@ from html import escape
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from optplan.diagnostics import nearest
+from optplan.diagnostics import nearest, suggestion
 from optplan.resolve.horizon import Horizon
 
 if TYPE_CHECKING:
@@ -132,14 +132,19 @@ class Group:
     def own(self, key: str) -> float:
         """The group's own value of `key`, an element of a list (`betas[0]`) included; KeyError if there is none."""
         name, _, rest = key.partition("[")
-        value = dict(self.values)[name]
+        values = dict(self.values)
+        if name not in values:
+            hint = f"; {near}" if (near := suggestion(name, values)) else ""
+            raise KeyError(f"`{self.optimizer}` has no setting {key!r}{hint}")
+        value = values[name]
         if rest:
             place = rest.rstrip("]")
             if not isinstance(value, tuple) or not place.isdecimal() or int(place) >= len(value):
-                raise KeyError(key)
+                raise KeyError(f"`{name}` of `{self.optimizer}` is {_shown(value)}: it has no {key!r}")
             value = value[int(place)]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise KeyError(key)
+            cure = f"; name an element, as in `{key}[0]`" if isinstance(value, tuple) else ""
+            raise KeyError(f"{key!r} of `{self.optimizer}` is {_shown(value)}, no number{cure}")
         return value
 
     def value(self, key: str, t: int) -> float:

@@ -16,7 +16,7 @@ from optplan.catalog import catalog
 from optplan.expression import Before, Into, Listing, Name, Over, PerEpoch, Phase, Times
 from optplan.resolve.curve import Epochs, Hold, Poly, Ramp
 from optplan.resolve.duration import LONGEST, Clock, Counter, Faults, PolicyFaultError, shown
-from optplan.resolve.joining import blend, chain, end_of, moved, overlay, product
+from optplan.resolve.joining import blend, chain, end_of, moved, overlay, product, too_deep
 from optplan.resolve.layout import Layout
 from optplan.resolve.level import Last, Level, as_level
 from optplan.resolve.own_phase import check_number, own_curve
@@ -47,14 +47,14 @@ class Resolver:
     """
 
     def __init__(self, horizon: Horizon, scope: Scope, collector: Collector, *, strict: bool) -> None:
-        self._horizon, self._scope, self._strict = horizon, scope, strict
+        self.horizon, self._scope, self._strict = horizon, scope, strict
         self._faults = Faults(collector, strict=strict)
         self._counter = Counter(scope, self._faults)
         self._layout = Layout(self._counter, self._faults, self._number)
 
     def of(self, attributes: Attributes, collector: Collector) -> Resolver:
         """One for policies that ask for a parameter's own `attributes`; what it reports goes to `collector`."""
-        return Resolver(self._horizon, replace(self._scope, attributes=attributes), collector, strict=self._strict)
+        return Resolver(self.horizon, replace(self._scope, attributes=attributes), collector, strict=self._strict)
 
     def resolve(self, policy: Policy, before: Curve | None = None) -> Curve | None:
         """The curve of `policy`, None if there was a fault; `before` is what `base` stands for, `hold(1x)` at first."""
@@ -62,7 +62,7 @@ class Resolver:
             sound = [self._sound(phase) for phase in phases(policy)]  # each one, to report them all
             if not all(sound):
                 return None
-            return self._chain(policy, Clock(self._horizon), before or Hold(_ONE))
+            return self._chain(policy, Clock(self.horizon), before or Hold(_ONE))
         except PolicyFaultError:
             return None
 
@@ -82,8 +82,16 @@ class Resolver:
             curve = self._single(part, duration, begin + at, level, clock, base)
             made.append((curve, float(at)))
             level = end_of(curve, None if duration is None else float(duration))
+            self._within_bounds(level, part)
             at += duration or 0
-        return chain(made)
+        found = chain(made)
+        self._within_bounds(found, policy)
+        return found
+
+    def _within_bounds(self, made: Curve | AnyLevel, policy: Policy) -> None:
+        if too_deep(made):
+            what = "too many phases that begin where the one before them happens to end, or policies in each other"
+            self._faults.fault("OP006", what, policy, "say `from=` in one of them, or write out what is meant")
 
     def _single(
         self, policy: Policy, duration: Fraction | None, begin: Fraction, level: AnyLevel, clock: Clock, base: Curve
@@ -102,7 +110,7 @@ class Resolver:
             case PerEpoch(item):
                 length = self._faults.need(clock.epoch, policy, "`per epoch`", "steps_per_epoch")
                 given = None if duration is None else duration / length
-                item_curve = self._chain(item, Clock(self._horizon, per_epoch=True, given=given), base, level)
+                item_curve = self._chain(item, Clock(self.horizon, per_epoch=True, given=given), base, level)
                 return Epochs(item_curve, float(length), float(begin / length))
             case Over() | Into() | Times():
                 if duration is not None:

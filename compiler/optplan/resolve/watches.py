@@ -6,6 +6,7 @@ plain data, by which another run goes on.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from optplan.resolve.curve import reduced
@@ -33,18 +34,40 @@ class Watches:
     def __len__(self) -> int:
         return len(self._watches)
 
+    @property
+    def each_metric(self) -> list[str]:
+        """The name of the metric that each goes by, in their order."""
+        return [watch.plateau.metric for watch in self._watches.values()]
+
+    @property
+    def curves(self) -> list[Curve]:
+        """The curve of each."""
+        return list(self._watches)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that are waited for, each once."""
+        return sorted({watch.plateau.metric for watch in self._watches.values()})
+
+    def check_named(self, unnamed: Sequence[Any], metrics: Mapping[str, Any]) -> None:
+        """TypeError for a report that names no metric: `report(0.31)`, `report()`."""
+        if unnamed or not metrics:
+            name = next((each for each in self.metrics if each.isidentifier()), "loss")
+            raise TypeError(f"a metric is reported by its name, as a number: `report({name}=0.31)`")
+
     def report(self, metrics: Mapping[str, Any], t: int) -> bool:
         """Take `metrics` in, numbers by name, reported before update `t`; whether any of them makes a reduction.
 
         One that is reported before the update at which a `plateau` begins is to come does not count for it.
-        ValueError for a metric that no policy goes by; then none of them has been taken in.
+        ValueError for a metric that no policy goes by, or that is many numbers, TypeError for what is no number; then
+        none of them has been taken in.
         """
-        known = sorted({watch.plateau.metric for watch in self._watches.values()})
+        known = self.metrics
         for name in metrics:
             if name not in known:
                 listed = ", ".join(f"`{each}`" for each in known) or "none"
                 raise ValueError(f"no policy of this plan goes by `{name}`; the metrics are: {listed}")
-        numbers = {name: float(value) for name, value in metrics.items()}
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
         fallen = False
         for curve, watch in self._watches.items():
             number = numbers.get(watch.plateau.metric)
@@ -62,7 +85,18 @@ class Watches:
         """What each watch knows, as plain data."""
         return [watch.state for watch in self._watches.values()]
 
-    def restore(self, state: Sequence[Mapping[str, float]]) -> None:
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Know what `state` says; ValueError if it is of another number of watches, KeyError if it says too little."""
         for watch, each in zip(self._watches.values(), [dict(each) for each in state], strict=True):
             watch.restore(each)
+
+
+def _number(name: str, value: Any) -> float:
+    """A number, or a tensor or array of one element, as a float."""
+    shape = tuple(getattr(value, "shape", ()))
+    if prod(shape) != 1:
+        raise ValueError(f"`{name}` is one number, and this has shape {list(shape)}: report its mean")
+    found = value.item() if callable(getattr(value, "item", None)) else value
+    if not hasattr(found, "__float__"):
+        raise TypeError(f"`{name}` is a number, and this is a `{type(found).__name__}`: `report({name}=0.31)`")
+    return float(found)

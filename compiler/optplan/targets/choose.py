@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Collector, Diagnostic
 from optplan.resolve.groups import TARGETS
+from optplan.resolve.training import LARGEST
 from optplan.resolve.value import Attributes
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ _FOR_DENSE = {
     "torch": "use `adam`, or make the embedding with `sparse=True`",
     "mindspore": "use `adam`, or make the embedding an `nn.EmbeddingLookup` with `sparse=True`",
 }
+
+# Between which a scale and its inverse are numbers that float32 has in full; PyTorch keeps smaller inverses, too.
+_SCALES = {"torch": (2.0**-126, LARGEST), "mindspore": (2.0**-126, 2.0**126)}
 
 
 def lowering(group: Group, target: str, catalog: Catalog) -> Lowering | None:
@@ -122,6 +126,16 @@ class _Check:
         for kind in self._kinds.values():
             self._together([group for group in self._plan.groups if group.optimizer == kind.name], kind)
         self._thawed()
+        self._scale()
+
+    def _scale(self) -> None:
+        """Whether the loss scale can be taken out again: its inverse is what gradients are multiplied by."""
+        scale = self._plan.loss_scale
+        least, most = _SCALES[self._target]
+        if scale is not None and not least <= scale.init <= most:
+            does = "gradients become 0" if scale.init > most else "gradients overflow"
+            what = f"{self._target} takes no loss scale of {scale.init:g} out again in float32: {does}"
+            self._collector.add(refused_at(scale.origin, what, f"keep it between {least:.3g} and {most:.3g}"))
 
     # One group
 

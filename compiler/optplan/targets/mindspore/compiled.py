@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
+from weakref import WeakSet
 
 import numpy as np
 from mindspore import Tensor, ops
+from mindspore import dtype as mstype
 
 from optplan import compiled
+from optplan.diagnostics import Collector
+from optplan.resolve.watches import Watches
+from optplan.state.saved import Saved, SavedGroup
 from optplan.targets.mindspore.managers import make_manager
-from optplan.targets.mindspore.scaling import ClipGradients, carried_scale, make_scaler
+from optplan.targets.mindspore.members import Member
+from optplan.targets.mindspore.native import carry_out
+from optplan.targets.mindspore.scaling import ClipGradients, carried_scale, make_scaler, put_scale, scale_of
+from optplan.targets.mindspore.state import packed, rate_of
 from optplan.targets.mindspore.step import TrainStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mindspore import Parameter, amp, nn
 
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.plan import Group, Plan
-    from optplan.targets.mindspore.members import Member
-    from optplan.targets.mindspore.reports import Reports
+    from optplan.state.compare import Placement
+    from optplan.state.saved import Array
+    from optplan.targets.mindspore.native import Native
+    from optplan.targets.mindspore.state import Lack, Value
+
+_NOT_CARRIED = "with `strict=False` the others' stands for all"
 
 
 class Compiled(compiled.Compiled):
@@ -37,20 +51,23 @@ class Compiled(compiled.Compiled):
     def __init__(
         self,
         plan: Plan,
-        optimizer: nn.Optimizer,
-        members: list[Member],
+        native: Native,
         parameters: dict[str, Parameter],
         cell: nn.Cell,
-        reports: Reports,
         *,
         sparse: bool,
     ) -> None:
         super().__init__(plan, parameters, {parameter.name: parameter for parameter in cell.get_parameters()})
-        self.optimizer = optimizer
-        self._members = members
-        self.reports = reports
+        self.optimizer, self._members, self._keepers, self.reports = native
+        # The groups with the values that the optimizer was made with: the plan's, until a saved state brings others
+        self._groups_now = plan.groups
+        # The update at which a group came to the run, of those that came later
+        self._born: dict[str, int] = {}
+        self._cell = cell
+        self._steps: WeakSet[TrainStep] = WeakSet()
         self.scaler = make_scaler(plan.loss_scale)
-        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse)
+        count = sum(len(group.parameters) for group in plan.groups)
+        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse, count=count)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -85,9 +102,10 @@ class Compiled(compiled.Compiled):
             found[group.name]["lr"] = self._lr(member, group)
         return found
 
-    def report(self, **metrics: float) -> None:
+    def report(self, *unnamed: Any, **metrics: SupportsFloat) -> None:
         """Tell each `plateau` of the plan the metric that it goes by: see `optplan.Compiled.report`."""
-        self.reports.take(metrics, self.updates if metrics else 0)
+        self.reports.check_named(unnamed, metrics)
+        self.reports.take(metrics, self.updates)
 
     def train_step(
         self,
@@ -109,7 +127,9 @@ class Compiled(compiled.Compiled):
         ValueError where a trained parameter is not the network's.
         """
         count = self.plan.accumulate if accumulate is None else accumulate
-        return TrainStep(self, network, loss_fn, count, norm=norm, jit=jit)
+        made = TrainStep(self, network, loss_fn, count, norm=norm, jit=jit)
+        self._steps.add(made)
+        return made
 
     def loss_scale_manager(self) -> amp.LossScaleManager | None:
         """The `loss_scale_manager` for `Model(network, loss_fn, compiled.optimizer, ...)`; None without a loss scale.
@@ -123,9 +143,143 @@ class Compiled(compiled.Compiled):
         array = value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
         ops.assign(parameter, Tensor(array.reshape(parameter.shape), parameter.dtype))
 
+    # State
+
+    def _saved(self) -> Saved:
+        """All that training has come to; arrays are copies."""
+        groups = []
+        for (name, settings), (_, group) in zip(self.settings().items(), self._groups(), strict=True):
+            own = {key: group.own(key) for key in group.schedule}
+            groups.append(SavedGroup(name, group.optimizer, settings, own, group.parameters))
+        return Saved(
+            "mindspore",
+            self.plan.fingerprint,
+            self.updates,
+            tuple(groups),
+            self._kept(),
+            scale_of(self.scaler),
+            tuple(self.reports.state),
+        )
+
+    def _put(self, placed: Placement, *, strict: bool) -> tuple[Diagnostic, ...]:
+        """Go on from what `placed` says, all of it or none; what could not be carried, where that is allowed."""
+        found = Collector()
+        for names, field, why in self._lacks(placed.state, placed.updates):
+            told = ", ".join(f"`{name}`" for name in names[:5]) + ("" if len(names) <= 5 else ", ...")
+            found.error("OP708", f"the saved `{field}` cannot be carried for {told}: {why}", help=_NOT_CARRIED)
+        if strict:
+            found.check()
+        if placed.settings:
+            self._settle(placed.settings)
+        self._go_on(placed.state, placed.updates)
+        put_scale(self.scaler, placed.scaler)
+        self.reports.restore(Watches(self.plan.groups).state if placed.reports is None else placed.reports)
+        return tuple(replace(each, severity="warning") for each in found.diagnostics)
+
+    def _packed(self, value: Value) -> Array:
+        return packed(value)
+
+    def _kept(self) -> dict[str, dict[str, Value]]:
+        """The state of each parameter by field, copied: numbers and arrays."""
+        found: dict[str, dict[str, Value]] = {}
+        for keeper in self._keepers:
+            found |= keeper.read()
+        return {name: found[name] for group in self.plan.groups for name in group.parameters}
+
+    def _lacks(self, state: Mapping[str, Mapping[str, Any]], updates: int) -> list[Lack]:
+        """What of a state its members could not go on from."""
+        return [lack for keeper in self._keepers for lack in keeper.lacks(state, updates)]
+
+    def _go_on(self, state: Mapping[str, Mapping[str, Any]], updates: int) -> None:
+        """Go on from a state at update `updates`: each member, the whole, and what gathers gradients for it."""
+        for keeper in self._keepers:
+            keeper.write(state, updates)
+        ops.assign(self.optimizer.global_step, Tensor([updates], mstype.int32))
+        for step in self._steps:
+            step.begin_anew()
+
+    def _settle(self, own: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have the groups the own values that `own` gives by group and key.
+
+        A rate that is fixed is written into the optimizer as it is; for all else, which is part of what is compiled,
+        a new one takes its place.  It has no state yet.
+        """
+        before = {group.name: group for group in self._groups_now}
+        self._groups_now = tuple(
+            replace(group, values=tuple((key, own.get(group.name, {}).get(key, value)) for key, value in group.values))
+            for group in self._groups_now
+        )
+        members = []
+        for member in self._members:
+            now = tuple(each for group in member.groups for each in self._groups_now if each.name == group.name)
+            changed = {
+                key
+                for group in now
+                for (key, value), (_, was) in zip(group.values, before[group.name].values, strict=True)
+                if value != was
+            }
+            if changed and not (changed == {"lr"} and len(now) == 1 and "lr" not in now[0].schedule):
+                self._renew()
+                return
+            members.append(Member(member.optimizer, now))
+        self._members = members
+        for member in members:
+            rate = member.groups[0].settings["lr"]
+            if len(member.groups) == 1 and "lr" not in member.groups[0].schedule and rate is not None:
+                ops.assign(rate_of(member.optimizer), Tensor(rate, mstype.float32))
+
+    def _renew(self) -> None:
+        """Make the optimizer anew, by the groups as they are now."""
+        native = carry_out(replace(self.plan, groups=self._groups_now), self._parameters, self._born)
+        self.optimizer, self._members, self._keepers, self.reports = native
+
+    def add_group(self, module: nn.Cell, *, plan: Plan | None = None) -> None:
+        """Take in the parameters of `module`, a part of the network: see `optplan.Compiled.add_group`.
+
+        An optimizer of MindSpore cannot be given more: `optimizer` is a new one after this, which has taken the state
+        over.  Steps of `train_step` go on with it; what else was made with the old one is to be made anew.
+        """
+        from optplan.targets.mindspore.adding import add  # noqa: PLC0415 - few programs do
+
+        add(self, module, plan)
+
+    @property
+    def cell(self) -> nn.Cell:
+        """What the plan is bound to."""
+        return self._cell
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of a canonical name, trained or not; KeyError if there is none."""
+        found: Parameter = self._parameters[name]
+        return found
+
+    def grow(self, plan: Plan, parameters: dict[str, Parameter], *, sparse: bool) -> None:
+        """Go on by a plan of more parameters, whose new groups stand behind those that are there; for `add_group`."""
+        state, updates, reported = self._kept(), self.updates, list(self.reports.state)
+        now = {group.name: group for group in self._groups_now}
+        rates = self.lr()
+        groups = tuple(
+            replace(each, values=now[each.name].values) if each.name in now else each for each in plan.groups
+        )
+        born = self._born | {group.name: updates for group in groups if group.name not in now}
+        # Whatever is refused is refused here, where nothing has been changed
+        native = carry_out(replace(plan, groups=groups), parameters, born)
+        self.optimizer, self._members, self._keepers, self.reports = native
+        self.plan, self._parameters, self._groups_now, self._born = plan, parameters, groups, born
+        self._beside = {parameter.name: parameter for parameter in self._cell.get_parameters()}
+        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse)
+        for member, group in self._groups():
+            if group.name in rates and "lr" not in group.schedule and len(member.groups) == 1:
+                own = group.settings["lr"]
+                if own is not None and own != rates[group.name]:
+                    ops.assign(rate_of(member.optimizer), Tensor(rates[group.name], mstype.float32))
+        fresh = Watches(plan.groups).state
+        self.reports.restore([*reported, *fresh[len(reported) :]])
+        self._go_on(state, updates)
+
     def _groups(self) -> Iterator[tuple[Member, Group]]:
         by_name = {group.name: (member, group) for member in self._members for group in member.groups}
-        for group in self.plan.groups:
+        for group in self._groups_now:
             yield by_name[group.name]
 
     def _lr(self, member: Member, group: Group) -> float:

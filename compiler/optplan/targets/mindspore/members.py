@@ -1,8 +1,4 @@
-"""Groups of a plan to native optimizers.
-
-Each group is an optimizer of its own, with scalar rates: a rate per group within one optimizer would cost seconds of
-compiling.  Beyond `MOST` groups those that differ in nothing but rate and decay share one optimizer again.
-"""
+"""Groups of a plan to native optimizers; which groups share one is `targets.sharing`'s to say."""
 
 from __future__ import annotations
 
@@ -16,9 +12,10 @@ from optplan.targets.choose import unable
 from optplan.targets.fit import class_of
 from optplan.targets.mindspore.scaling import carried_scale
 from optplan.targets.mindspore.table import Falling, Table
+from optplan.targets.sharing import GROUPED, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mindspore import Parameter, nn
     from numpy.typing import NDArray
@@ -28,10 +25,6 @@ if TYPE_CHECKING:
     from optplan.resolve.horizon import Horizon
     from optplan.resolve.plan import Group
     from optplan.resolve.training import LossScale
-
-MOST = 16
-# What groups within one optimizer may differ in.
-_GROUPED = ("lr", "weight_decay")
 
 
 class Member(NamedTuple):
@@ -89,27 +82,18 @@ def make(
     tables: Tables,
     flat: frozenset[int] = frozenset(),
     loss_scale: LossScale | None = None,
+    born: Mapping[str, int] | None = None,
 ) -> list[Member]:
     """The optimizers that carry `groups` out, each group by its class.
 
     A `loss_scale` that nothing takes out of gradients before them is theirs to take out.  `parameters` stand in
-    MindSpore's order; `flat` has the identities of those with a dimension of one more than the plan says.
+    MindSpore's order; `flat` has the identities of those with a dimension of one more than the plan says.  `born` has
+    by name the update at which a group came to a run, where that is not the first.
     """
-    apart: dict[Hashable, list[tuple[Group, Lowering]]] = {}
-    for number, (group, by) in enumerate(groups):
-        alone = len(groups) <= MOST or not by.shares
-        apart.setdefault(number if alone else _signature(group, by), []).append((group, by))
     return [
         _member([group for group, _ in each], each[0][1], parameters, tables, flat, loss_scale)
-        for each in apart.values()
+        for each in shared(groups, born or {})
     ]
-
-
-def _signature(group: Group, by: Lowering) -> Hashable:
-    """What groups that share an optimizer have in common."""
-    values = tuple((key, value) for key, value in group.values if key not in _GROUPED)
-    curves = tuple((key, curve) for key, curve in group.curves if key not in _GROUPED)
-    return by.class_name, values, curves
 
 
 def _member(
@@ -144,7 +128,7 @@ def _member(
         ordered = [parameter for name, parameter in parameters.items() if name in own]
         entry: dict[str, Any] = {"params": ordered, **_options(group)}
         if len(groups) > 1:
-            entry |= {key: _given(group, key, value, tables) for key, value in group.values if key in _GROUPED}
+            entry |= {key: _given(group, key, value, tables) for key, value in group.values if key in GROUPED}
             # Next to a schedule a fixed rate would lose digits: each is a table, if only of one entry.
             rate = entry["lr"]
             entry["lr"] = rate if isinstance(rate, Table) else Table(np.array([rate]))

@@ -32,6 +32,10 @@ class Reports:
         for number, level in enumerate(levels):
             level.name = f"plateau_level.{number}"
 
+    def check_named(self, unnamed: Sequence[Any], metrics: Mapping[str, Any]) -> None:
+        """TypeError for a report that names no metric."""
+        self._watches.check_named(unnamed, metrics)
+
     def take(self, metrics: Mapping[str, Any], t: int) -> None:
         """Take in numbers by name, reported before update `t`; ValueError for a name that no policy goes by."""
         if self._watches.report(metrics, t):

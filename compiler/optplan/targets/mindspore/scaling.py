@@ -20,11 +20,22 @@ from mindspore.common.sparse_tensor import RowTensorInner
 from mindspore.ops import functional as F  # noqa: N812 - its usual name
 from mindspore.ops.composite import MultitypeFuncGraph
 
+from optplan.state.saved import SavedScaler
+
 if TYPE_CHECKING:
     from optplan.resolve.training import Clip, LossScale
     from optplan.targets.mindspore.update import Tensors
 
-__all__ = ["CarriedScaler", "ClipGradients", "DynamicScaler", "FixedScaler", "carried_scale", "make_scaler"]
+__all__ = [
+    "CarriedScaler",
+    "ClipGradients",
+    "DynamicScaler",
+    "FixedScaler",
+    "carried_scale",
+    "make_scaler",
+    "put_scale",
+    "scale_of",
+]
 
 _square_sum = MultitypeFuncGraph("square_sum")
 _times = MultitypeFuncGraph("times")
@@ -131,15 +142,41 @@ def make_scaler(loss_scale: LossScale | None) -> amp.LossScaler | None:
     return amp.StaticLossScaler(init) if init >= 1 else FixedScaler(init)
 
 
+def scale_of(scaler: amp.LossScaler | None) -> SavedScaler | None:
+    """What a loss scaler has come to; None without one."""
+    if scaler is None:
+        return None
+    counter = getattr(scaler, "counter", None)
+    return SavedScaler(_read(scaler.scale_value), 0 if counter is None else int(_read(counter)))
+
+
+def put_scale(scaler: amp.LossScaler | None, saved: SavedScaler | None) -> None:
+    """Have a scaler that adjusts itself go on from what was saved; of a fixed one the scale stands."""
+    counter = getattr(scaler, "counter", None)
+    if scaler is None or counter is None or saved is None:
+        return
+    every = getattr(scaler, "every", None) or scaler.scale_window
+    ops.assign(scaler.scale_value, Tensor(saved.scale, mstype.float32).reshape(scaler.scale_value.shape))
+    ops.assign(counter, Tensor(saved.good % int(every), mstype.int32).reshape(counter.shape))
+
+
+def _read(value: Tensor | float) -> float:
+    return float(value.asnumpy().reshape(-1)[0]) if isinstance(value, Tensor) else float(value)
+
+
 class ClipGradients(nn.Cell):
     """What a plan's `clip` makes of gradients, and their norm; without one, only the norm.
 
     `carried` is the scale that the gradients still have, which `loss_scale` of the optimizer will take out: limits grow
-    with it, and the norm is told without it.  `sparse` says that some gradients may be sparse, in a compiled step.
+    with it, and the norm is told without it.  `sparse` says that some gradients may be sparse, in a compiled step, and
+    `count` how many there are, which a call outside of a compiled one is held against.
     """
 
-    def __init__(self, clip: Clip | None, carried: float = 1.0, *, sparse: bool = False) -> None:
+    def __init__(
+        self, clip: Clip | None, carried: float = 1.0, *, sparse: bool = False, count: int | None = None
+    ) -> None:
         super().__init__()
+        self.count = count
         self.map_ = ops.HyperMap()
         self.by_norm, self.by_value = (
             clip is not None and clip.kind == "norm",
@@ -151,6 +188,16 @@ class ClipGradients(nn.Cell):
         self.bound = Tensor(limit * carried, mstype.float32)
         self.uncarried = Tensor(1.0 / carried, mstype.float32)
         self.one = Tensor(1.0, mstype.float32)
+
+    def __call__(self, *gradients: Any) -> Any:
+        """As `construct`; TypeError or ValueError for what are not the gradients of the trained parameters."""
+        how = "`clip_gradients(gradients)` takes all that `value_and_grad(forward, None, compiled.parameters)` gives"
+        if len(gradients) != 1 or not isinstance(gradients[0], (tuple, list)):
+            what = "nothing" if not gradients else "not one tuple"
+            raise TypeError(f"{how}, and this is {what}")
+        if self.count is not None and len(gradients[0]) != self.count:
+            raise ValueError(f"{how}, {self.count}, and this is {len(gradients[0])}")
+        return super().__call__(tuple(gradients[0]))
 
     @jit
     def construct(self, gradients: Tensors) -> tuple[Tensors, Tensor]:

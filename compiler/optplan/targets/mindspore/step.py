@@ -7,6 +7,8 @@ clip, the optimizer and the scale's adjustment.
 
 from __future__ import annotations
 
+import re
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from mindspore import (
@@ -37,6 +39,10 @@ __all__ = ["StepCell", "TrainStep"]
 
 _gathered = MultitypeFuncGraph("gathered")
 _cleared = MultitypeFuncGraph("cleared")
+
+# What `StepCell` says of a loss, in the midst of what MindSpore adds
+_SHAPE = re.compile(r"the loss is one number, and this has shape [(\[][^)\]]*[)\]]")
+_ORDER = "`compiled.train_step(network, loss_fn)`"
 
 # What the caller says about the update of a call.
 _COUNT, _NOW, _LATER = 0, 1, -1
@@ -130,7 +136,7 @@ class StepCell(nn.Cell):
         (_, loss), gradients = self.gradients_of(scale * self.share, *inputs)
         # Not where it is made: PyNative mode does not get over an exception in what it differentiates
         if loss.size != 1:
-            raise ValueError(f"the loss is one number, and this has shape {loss.shape}; take its mean or its sum")
+            raise ValueError(f"the loss is one number, and this has shape {loss.shape}")
         loss = loss.reshape(())
         if not self.gathers:
             norm, updated, skipped = self.updated(gradients)
@@ -192,9 +198,15 @@ class TrainStep:
     ) -> None:
         if accumulate < 1:
             raise ValueError(f"an update is made of 1 batch or more, not of {accumulate}")
+        if not isinstance(network, nn.Cell):
+            raise TypeError(f"the network comes first, {_ORDER}, and this is a `{type(network).__name__}`")
+        if loss_fn is not None and not callable(loss_fn):
+            raise TypeError(f"the loss function comes second, {_ORDER}, and this is a `{type(loss_fn).__name__}`")
         theirs = {id(parameter) for parameter in network.get_parameters()}
         for parameter in compiled.parameters:
             if id(parameter) not in theirs:
+                if isinstance(loss_fn, nn.Cell) and any(id(each) == id(parameter) for each in loss_fn.get_parameters()):
+                    raise TypeError(f"the network comes first, {_ORDER}: these two are the other way round")
                 raise ValueError(f"the network does not have the parameter {parameter.name!r}, which is trained")
         if not network.training:
             network.set_train()
@@ -203,6 +215,7 @@ class TrainStep:
         self._scale_of = compiled.plan.loss_scale
         self.cell = self._made(gathers=accumulate > 1)
         self._says = _COUNT
+        self._fitting: set[int] = set()  # numbers of inputs
 
     def _made(self, *, gathers: bool) -> StepCell:
         plan, compiled = self._compiled.plan, self._compiled
@@ -232,10 +245,19 @@ class TrainStep:
         The last of `inputs` is the label where the step has a loss function.  `update` says whether to update now
         instead, as at the end of an epoch whose last batches are too few.
         """
+        if len(inputs) not in self._fitting:
+            self._check_inputs(len(inputs))
         if update is False and not self.cell.gathers:
             self.cell = self._made(gathers=True)
         self._say(_COUNT if update is None else _NOW if update else _LATER)
-        loss, norm, scale, updated, skipped = self.cell(*inputs)
+        try:
+            loss, norm, scale, updated, skipped = self.cell(*inputs)
+        except ValueError as error:
+            found = _SHAPE.search(str(error))
+            if found is None:
+                raise
+            cure = f"or give a loss function, {_ORDER}" if self._loss_fn is None else "or of `reduction='mean'`"
+            raise ValueError(f"{found.group()}; take its mean or its sum, {cure}") from None
         always = not (self.cell.gathers or self.cell.checks)
         made = always or bool(updated)
         dropped = self.cell.checks and not made and bool(skipped)
@@ -243,10 +265,35 @@ class TrainStep:
             loss, norm if self.cell.norm and (made or dropped) else None, self._scale(scale), made, dropped
         )
 
+    def _check_inputs(self, count: int) -> None:
+        """TypeError where the network does not take as many inputs as are left for it."""
+        labelled = self._loss_fn is not None
+        given = max(count - labelled, 0)
+        try:
+            signature(self._network.construct).bind(*range(given))
+        except TypeError:
+            how = "step(inputs, label)`, the last is the label, which `loss_fn` takes"
+            if not labelled:
+                how = f"step(*inputs)`, all are the network's; with a label beside them, {_ORDER}"
+            takes = f"`{type(self._network).__name__}` does not take the {given} that are left"
+            raise TypeError(f"`{how}; of {count} given {takes}") from None
+        except ValueError:  # one without a signature
+            return
+        self._fitting.add(count)
+
     @property
     def gathered(self) -> int:
         """How many batches wait for an update."""
         return int(self.cell.count) if self.cell.gathers else 0
+
+    def begin_anew(self) -> None:
+        """Forget what was gathered, and go on with the optimizer that the plan has now."""
+        if self.cell.optimizer is not self._compiled.optimizer:
+            self.cell = self._made(gathers=self.cell.gathers)
+        elif self.cell.gathers:
+            for each in self.cell.sums:
+                ops.assign(each, ops.zeros_like(each))
+            ops.assign(self.cell.count, Tensor(0, mstype.int32))
 
     def _say(self, says: int) -> None:
         if self.cell.gathers and says != self._says:

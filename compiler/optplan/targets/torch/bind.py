@@ -18,7 +18,7 @@ from optplan.targets.torch.compiled import Compiled
 from optplan.targets.torch.optimizer import MultiOptimizer, build
 from optplan.targets.torch.scaler import PlanScaler
 from optplan.targets.torch.schedule import PlanScheduler
-from optplan.targets.torch.shards import options_of_mixed, switch_gradients, whole
+from optplan.targets.torch.shards import check_sharded, options_of_mixed, switch_gradients, whole
 from optplan.targets.torch.step import needs_closure
 from optplan.targets.torch.view import FULLY_SHARDED, view
 
@@ -42,9 +42,10 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
     check_groups(plan)
     require(plan, seen.network, "torch", catalog())
     parameters = dict(zip(seen.network.names, seen.parameters, strict=True))
+    check_sharded(plan, parameters)
     switch_gradients(plan, parameters, seen.wrappers)
     several = len({group.optimizer for group in plan.groups}) > 1
-    groups = [_native(plan, group, parameters, several=several) for group in plan.groups]
+    groups = [native_group(plan, group, parameters, several=several) for group in plan.groups]
     optimizer = MultiOptimizer(groups) if several else build(plan.groups[0].optimizer, groups)
     scheduled = any(group.curves for group in plan.groups)
     scheduler = PlanScheduler(optimizer, plan.groups, plan.horizon.last) if scheduled else None
@@ -58,7 +59,7 @@ def bind(plan: Plan, module: nn.Module, seen: View | None = None) -> Compiled:
     return Compiled(plan, optimizer, scheduler, scaler, parameters, module, pieces=pieces)
 
 
-def _native(plan: Plan, group: Group, parameters: dict[str, nn.Parameter], *, several: bool) -> dict[str, Any]:
+def native_group(plan: Plan, group: Group, parameters: dict[str, nn.Parameter], *, several: bool) -> dict[str, Any]:
     """The group dict that torch is given."""
     options = group.options_of("torch")
     tensor = options.pop("tensor_lr", False)

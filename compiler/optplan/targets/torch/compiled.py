@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import torch
 
 from optplan import compiled
 from optplan.resolve.watches import Watches
+from optplan.state.saved import Saved, SavedGroup, SavedScaler
+from optplan.targets.torch import state
 from optplan.targets.torch.optimizer import MultiOptimizer, arguments
 from optplan.targets.torch.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
 
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.plan import Plan
+    from optplan.state.compare import Placement
+    from optplan.state.saved import Array
     from optplan.step import StepResult
     from optplan.targets.torch.scaler import PlanScaler
     from optplan.targets.torch.schedule import PlanScheduler
@@ -59,7 +65,11 @@ class Compiled(compiled.Compiled):
         self._trained = [parameter for name, parameter in parameters.items() if name in chosen]
         self._class = type(optimizer)
         self._pieces = pieces
+        # The LightningModule that `lightning()` was asked for
+        self._hosted: nn.Module | None = None
         self._step = Step(plan, optimizer, scheduler, scaler, self._trained, pieces=pieces)
+        # Updates by `step`, which nothing else counts where nothing is scheduled
+        self._made = 0
 
     def step(
         self,
@@ -83,10 +93,17 @@ class Compiled(compiled.Compiled):
         be scaled too.  A function that gives the loss may stand for it, and must where the optimizer (L-BFGS)
         evaluates the loss several times; the result is then of the first time.
 
-        TypeError or ValueError for what cannot be backpropagated: no tensor, not one number, without a gradient.  Where
-        anything fails later, in the backward pass or in the update, the gradients are cleared.
+        TypeError or ValueError for what cannot be backpropagated: no tensor, not one number, without a gradient, or of
+        another model.  RuntimeError where gathered gradients have been cleared by others, and where Lightning makes the
+        update.  Where anything fails in the backward pass or in the update, the gradients are cleared.
         """
-        return self._step(loss, accumulate, update, norm)
+        if self._hosted is not None:
+            from optplan.targets.torch.lightning import check_manual  # noqa: PLC0415 - only inside Lightning
+
+            check_manual(self._hosted)
+        result = self._step(loss, accumulate, update, norm)
+        self._made += result.updated
+        return result
 
     @property
     def gathered(self) -> int:
@@ -147,7 +164,17 @@ class Compiled(compiled.Compiled):
         self.optimizer = optimizer
         if self.scheduler is not None:
             self.scheduler.optimizer = optimizer
-        self._step = Step(self.plan, optimizer, self.scheduler, self.scaler, self._trained, pieces=self._pieces)
+        self._begin_step()
+
+    def _begin_step(self) -> None:
+        """Make the step anew, by all that it works on now."""
+        before = self._step.notice
+        waits = before is not None and before.waits
+        if before is not None:
+            before.close()
+        self._step = Step(self.plan, self.optimizer, self.scheduler, self.scaler, self._trained, pieces=self._pieces)
+        if not waits and self._step.notice is not None:
+            self._step.notice.close()
 
     def lr(self) -> dict[str, float]:
         """The learning rate that the next update uses, by group."""
@@ -172,14 +199,120 @@ class Compiled(compiled.Compiled):
         """
         from optplan.targets.torch.lightning import configuration  # noqa: PLC0415 - only inside Lightning
 
-        return configuration(self, self._module, trainer)
+        found, self._hosted = configuration(self, self._module, trainer)
+        return found
 
-    def report(self, **metrics: float) -> None:
+    def report(self, *unnamed: Any, **metrics: SupportsFloat) -> None:
         """Tell each `plateau` of the plan the metric that it goes by: see `optplan.Compiled.report`."""
         if self.scheduler is None:
-            Watches(()).report(metrics, 0)
+            watches = Watches(())
+            watches.check_named(unnamed, metrics)
+            watches.report(metrics, 0)
         else:
-            self.scheduler.report(**metrics)
+            self.scheduler.report(*unnamed, **metrics)
+
+    def add_group(self, module: nn.Module, *, plan: Plan | None = None) -> None:
+        """Take in the parameters of `module`, a part of the network: see `optplan.Compiled.add_group`.
+
+        The optimizer and the scheduler stay the same objects.  The groups are added by `add_param_group`.
+        """
+        from optplan.targets.torch.adding import add  # noqa: PLC0415 - few programs do
+
+        add(self, module, plan)
+
+    @property
+    def module(self) -> nn.Module:
+        """What the plan is bound to."""
+        return self._module
+
+    @property
+    def pieces(self) -> bool:
+        """Whether parameters are pieces in one dimension, under `FullyShardedDataParallel`."""
+        return self._pieces
+
+    def parameter(self, name: str) -> nn.Parameter:
+        """The parameter of a canonical name, trained or not; KeyError if there is none."""
+        found: nn.Parameter = self._parameters[name]
+        return found
+
+    def grow(self, plan: Plan, parameters: dict[str, nn.Parameter], scheduler: PlanScheduler | None) -> None:
+        """Go on by a plan of more parameters, which the optimizer has been given; for `add_group`."""
+        waiting = self._step.gathered
+        self.plan, self._parameters, self.scheduler = plan, parameters, scheduler
+        self._beside = dict(self._module.named_buffers())
+        chosen = {name for group in plan.groups for name in group.parameters}
+        self._trained = [parameter for name, parameter in parameters.items() if name in chosen]
+        self._begin_step()
+        self._step.gathered = waiting
+
+    @property
+    def updates(self) -> int:
+        """How many updates have been made: t of the next one.
+
+        Where nothing is scheduled, what the optimizer's state or `step` has counted.
+        """
+        if self.scheduler is not None:
+            return self.scheduler.last_epoch
+        return max(self._made, state.steps(self.optimizer.state.values()))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write `state_dict()` into one safetensors file: see `optplan.Compiled.save`."""
+        saved = self._saved()
+        if state.sharded(saved):
+            state.write_together(path, saved)
+        else:
+            super().save(path)
+
+    def _saved(self) -> Saved:
+        state.check_reachable(self.optimizer, pieces=self._pieces)
+        owns = self.scheduler.owns if self.scheduler is not None else [{} for _ in self.plan.groups]
+        groups = tuple(
+            SavedGroup(
+                group.name,
+                group.optimizer,
+                {key: value for key, value in settings.items() if key in group.settings},
+                own,
+                group.parameters,
+            )
+            for group, settings, own in zip(self.plan.groups, self.settings().values(), owns, strict=True)
+        )
+        return Saved(
+            "torch",
+            self.plan.fingerprint,
+            self.updates,
+            groups,
+            state.read(self.optimizer, self._names),
+            None if self.scaler is None else SavedScaler(*self.scaler.now),
+            () if self.scheduler is None else tuple(self.scheduler.reports),
+        )
+
+    @property
+    def _names(self) -> dict[Tensor, str]:
+        return {parameter: name for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def _put(self, placed: Placement, *, strict: bool) -> Sequence[Diagnostic]:  # noqa: ARG002 - PyTorch's classes can carry all
+        state.check_reachable(self.optimizer, pieces=self._pieces)
+        state.check(placed.state, self._parameters)
+        anew = any(name not in placed.state for group in self.plan.groups for name in group.parameters)
+        fresh = self._class(self.param_groups, **self.defaults).state if anew else {}
+        state.put(self.optimizer, placed.state, fresh, self._names, self.plan)
+        owns = [placed.settings.get(group.name, {}) for group in self.plan.groups]
+        for group, own in zip(self.optimizer.param_groups, owns, strict=True):
+            _settle(group, own)
+        if self.scheduler is not None:
+            self.scheduler.settle([_elements(own) for own in owns])
+            self.scheduler.go_to(placed.updates, placed.reports)
+        if self.scaler is not None:
+            self.scaler.go_on(placed.scaler)
+        self._made = placed.updates
+        if self._step.gathered:
+            self.optimizer.zero_grad()
+        self._begin_step()
+        return ()
+
+    def _packed(self, value: Tensor) -> Array:
+        return state.packed(value)
 
     @torch.no_grad()
     def _write(self, parameter: nn.Parameter, value: Any) -> None:
@@ -192,3 +325,27 @@ def _number(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _settle(group: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Have a group these own values; one that it does not have it computes itself."""
+    for key, value in own.items():
+        if key not in group:
+            continue
+        if isinstance(group[key], torch.Tensor):
+            group[key].fill_(value)
+        else:
+            group[key] = value
+        if key == "lr":
+            group["initial_lr"] = value
+
+
+def _elements(own: Mapping[str, Any]) -> dict[str, float]:
+    """Own values by the keys that a curve can drive: `lr`, `betas[0]`."""
+    found: dict[str, float] = {}
+    for key, value in own.items():
+        parts = (
+            {f"{key}[{place}]": each for place, each in enumerate(value)} if isinstance(value, tuple) else {key: value}
+        )
+        found.update((name, each) for name, each in parts.items() if isinstance(each, (int, float)))
+    return found

@@ -8,11 +8,13 @@ Nothing here imports a host.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from optplan.compiled import Compiled
 from optplan.diagnostics import ConfigError, Diagnostic
+from optplan.resolve.plan import Plan
 from optplan.resolve.training import LossScale
 from optplan.targets.torch.scaler import PlanScaler
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.amp.grad_scaler import GradScaler
 
-    from optplan.resolve.plan import Origin, Plan
+    from optplan.resolve.plan import Origin
     from optplan.resolve.training import Clip
     from optplan.targets.torch.schedule import PlanScheduler
 
@@ -53,6 +55,27 @@ def check_loop(plan: Plan, loop: Loop) -> None:
         faults.append(_fault(plan.loss_scale.origin, loop, f"the plan scales the loss by `{plan.loss_scale}`", does))
     if faults:
         raise ConfigError(faults)
+
+
+def plan_of(given: object, function: str) -> Plan:
+    """The plan that is given, or that what is given is bound to; TypeError for anything else."""
+    if isinstance(given, Compiled):
+        return given.plan
+    if not isinstance(given, Plan):
+        raise TypeError(f"`{function}` takes a plan, or what `plan.bind(model)` gives, and not a `{_kind(given)}`")
+    return given
+
+
+def compiled_of(given: object, function: str) -> Compiled:
+    """What is given, if a plan is bound to a model in it; TypeError else."""
+    if not isinstance(given, Compiled):
+        what = "a plan" if isinstance(given, Plan) else f"a `{_kind(given)}`"
+        raise TypeError(f"`{function}` takes what `plan.bind(model)` gives, and this is {what}")
+    return given
+
+
+def _kind(given: object) -> str:
+    return type(given).__name__
 
 
 def _fault(origin: Origin | None, loop: Loop, says: str, does: str) -> Diagnostic:
@@ -90,7 +113,7 @@ class UnlessSkipped(LRScheduler):
         self._scale: float | None = None
         self.optimizer = scheduler.optimizer
 
-    def step(self, epoch: int | None = None, **metrics: float) -> None:
+    def step(self, epoch: int | None = None, **metrics: SupportsFloat) -> None:
         """Advance to the next update, unless the last one was dropped; `metrics` are reported either way."""
         if not self._skipped():
             self._scheduler.step(epoch, **metrics)

@@ -3,32 +3,67 @@
 from __future__ import annotations
 
 from logging import getLogger
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from optplan.resolve.training import Clip
 from optplan.targets.torch.hosted import Loop, UnlessSkipped, check_loop, scale_of
+from optplan.targets.torch.notice import hand_over
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from optplan.resolve.plan import Plan
     from optplan.targets.torch.compiled import Compiled
 
 CURE = "pass `**optplan.hosts.lightning.trainer_arguments(plan)` to `Trainer`"
 
 
-def configuration(compiled: Compiled, module: nn.Module, trainer: Any) -> dict[str, Any]:
-    """What `configure_optimizers` returns; see `Compiled.lightning`, `module` is what the plan is bound to."""
+def configuration(compiled: Compiled, module: nn.Module, trainer: Any) -> tuple[dict[str, Any], nn.Module | None]:
+    """What `configure_optimizers` returns, and the LightningModule; see `Compiled.lightning`.
+
+    `module` is what the plan is bound to.
+    """
     if trainer is None:
         trainer = _trainer_of(module)
     scaler = None if trainer is None else getattr(trainer.precision_plugin, "scaler", None)
-    if trainer is not None and _automatic(trainer):
-        check_loop(compiled.plan, loop_of(trainer, compiled))
-    elif trainer is None:
+    if trainer is None:
         _warn(compiled)
-    if compiled.scheduler is None:
-        return {"optimizer": compiled.optimizer}
-    scheduler = compiled.scheduler if scaler is None else UnlessSkipped(compiled.scheduler, scaler)
-    return {"optimizer": compiled.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    elif _automatic(trainer):
+        check_loop(compiled.plan, loop_of(trainer, compiled))
+        _check_length(compiled.plan, trainer)
+    if trainer is None or _automatic(trainer):
+        hand_over(compiled.plan)
+    found: dict[str, Any] = {"optimizer": compiled.optimizer}
+    if compiled.scheduler is not None:
+        scheduler = compiled.scheduler if scaler is None else UnlessSkipped(compiled.scheduler, scaler)
+        found["lr_scheduler"] = {"scheduler": scheduler, "interval": "step"}
+    return found, None if trainer is None else trainer.lightning_module
+
+
+def check_manual(module: Any) -> None:
+    """RuntimeError where Lightning trains `module`, and makes the updates itself."""
+    trainer = _trainer_of(module)
+    if trainer is not None and trainer.training and module.automatic_optimization:
+        raise RuntimeError(
+            "Lightning makes the updates of this module itself, and `compiled.step` would make others: set "
+            "`self.automatic_optimization = False`, or return the loss from `training_step` instead"
+        )
+
+
+def _check_length(plan: Plan, trainer: Any) -> None:
+    """Log where Lightning makes another number of updates than the plan is for."""
+    last = plan.horizon.last
+    if last is None or not trainer.training:
+        return
+    try:
+        updates = trainer.estimated_stepping_batches
+    except Exception:  # noqa: BLE001 - where Lightning cannot tell, it has an exception of its own
+        return
+    if isfinite(updates) and updates != last + 1:
+        words = "the plan is for %d updates, and Lightning's `Trainer` makes %d: %s"
+        cure = "plan in `configure_optimizers`, with `steps=self.trainer.estimated_stepping_batches`"
+        getLogger("optplan").warning(words, last + 1, updates, cure)
 
 
 def loop_of(trainer: Any, compiled: Compiled) -> Loop:

@@ -68,6 +68,8 @@ class MultiOptimizer(torch.optim.Optimizer):
         for group in groups:
             _check_names(group)
         self._members: dict[str, torch.optim.Optimizer] = {}
+        # The members whose class makes state before the first update
+        self._at_once: set[str] = set()
         self._building = True
         super().__init__(groups, {})
         self._building = False
@@ -89,10 +91,8 @@ class MultiOptimizer(torch.optim.Optimizer):
             member = self._members.get(name)
             if member is None:
                 member = self._members[name] = build(name, groups)
-            for parameter, fresh in member.state.items():
-                # Some classes (Adagrad) make state at once; what was loaded or is there already stays.
-                if fresh and not self.state.get(parameter):
-                    self.state[parameter] = fresh
+                if member.state:
+                    self._at_once.add(name)
             member.param_groups = groups
             member.state = self.state
 
@@ -105,9 +105,8 @@ class MultiOptimizer(torch.optim.Optimizer):
         try:
             member = self._members.get(param_group["optimizer"])
             if member is not None:
-                # A member made of this group alone checks it, fills in the defaults and makes the state made at once.
-                fresh = type(member)([param_group], **arguments(param_group["optimizer"], member.param_groups))
-                self.state.update(fresh.state)
+                # A member made of this group alone checks it and fills in the defaults.
+                type(member)([param_group], **arguments(param_group["optimizer"], member.param_groups))
             self._bind()
         except BaseException:
             self.param_groups.pop()
@@ -121,9 +120,23 @@ class MultiOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for member in self._members.values():
+        for name, member in self._members.items():
+            if name in self._at_once:
+                self._begin(name, member)
             _step(member)
         return loss
+
+    def _begin(self, name: str, member: torch.optim.Optimizer) -> None:
+        """Make the state of a class (Adagrad) that makes it in its constructor, where a parameter has none.
+
+        Not before the first update: whoever finds state, such as `torch.distributed.checkpoint`, takes it for all.
+        """
+        if all(self.state.get(parameter) for group in member.param_groups for parameter in group["params"]):
+            return
+        fresh = build(name, [{**group, "params": list(group["params"])} for group in member.param_groups])
+        for parameter, state in fresh.state.items():
+            if not self.state.get(parameter):
+                self.state[parameter] = state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Loading a state dict, unpickling and copying all end here, each with new group dicts and a new state.
@@ -138,6 +151,7 @@ class MultiOptimizer(torch.optim.Optimizer):
         self.defaults = {}
         self._building = False
         self._members = self.__dict__.get("_members", {})
+        self._at_once = self.__dict__.get("_at_once", set())
         self._bind()
         for member in self._members.values():
             # Each class brings older checkpoints up to date in its own way, and may look at all the state it sees.

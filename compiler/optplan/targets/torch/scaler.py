@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from optplan.resolve.training import LossScale
+    from optplan.state.saved import SavedScaler
 
 
 class PlanScaler(GradScaler):
@@ -55,6 +56,11 @@ class PlanScaler(GradScaler):
     def rule(self) -> LossScale:
         """The plan's `loss_scale`, by which this goes."""
         return self._rule
+
+    @property
+    def used(self) -> bool:
+        """Whether it has scaled anything yet."""
+        return self._scale is not None
 
     @property
     def skipped(self) -> bool:
@@ -161,6 +167,21 @@ class PlanScaler(GradScaler):
         self._known = None
         if self.is_enabled():
             self._growth_factor, self._backoff_factor, self._growth_interval = own.growth, own.backoff, own.every
+
+    @property
+    def now(self) -> tuple[float, int]:
+        """The scale, and how many updates in a row have been made with it."""
+        return self.get_scale(), self._get_growth_tracker()
+
+    def go_on(self, saved: SavedScaler | None) -> None:
+        """Go on from a saved scale, as `load_state_dict` does; None for the scale that the plan begins with."""
+        if not self.is_enabled():
+            return
+        scale, good = (self._rule.init, 0) if saved is None else (saved.scale, saved.good)
+        numbers = {"growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor}
+        self.load_state_dict(
+            {"scale": scale, "_growth_tracker": good, "growth_interval": self._growth_interval, **numbers}
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_dropped": self.skipped, "_known": None}

@@ -7,7 +7,7 @@ order or number of calls: it accumulates nothing.  One evaluation of a curve of 
 from __future__ import annotations
 
 from operator import index, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
@@ -39,7 +39,13 @@ class PlanScheduler(LRScheduler):
     that are tensors stay the same tensors.  `last` is the run's last update, where its length is known: a policy that
     has no end holds the value of that one.  Where a policy ends in `plateau`, the loop reports the metric, by
     `step(loss=0.31)` or, after a step, `report(loss=0.31)`.
+
+    `steps` counts the calls of `step()` without a number, which `compiled.step` compares; `told` says that it has
+    warned of one that is not its own.
     """
+
+    steps = 0
+    told = False
 
     def __init__(self, optimizer: Optimizer, groups: Sequence[Group], last: int | None = None) -> None:
         # The constructor of LRScheduler is not called: it would wrap `optimizer.step` to watch the order of calls,
@@ -47,13 +53,9 @@ class PlanScheduler(LRScheduler):
         self.optimizer = optimizer
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._step_count = 1
-        driven: dict[Curve, dict[str, list[int]]] = {}
-        for number, group in enumerate(groups):
-            for key, curve in group.curves:
-                driven.setdefault(curve, {}).setdefault(key, []).append(number)
-        self._rows = {
-            curve: tuple(_row(key, numbers, groups) for key, numbers in keys.items()) for curve, keys in driven.items()
-        }
+        self._groups = tuple(groups)
+        self._owns = [{key: group.own(key) for key, _ in group.curves} for group in groups]
+        self._rows = self._driving()
         self._last = last
         self._watches = Watches(groups)
         self._sort()
@@ -62,6 +64,17 @@ class PlanScheduler(LRScheduler):
         self._common: tuple[float, tuple[float, ...]] | None = None
         self.last_epoch = 0
         self._apply()
+
+    def _driving(self) -> dict[Curve, tuple[_Row, ...]]:
+        """What each curve drives."""
+        driven: dict[Curve, dict[str, list[int]]] = {}
+        for number, group in enumerate(self._groups):
+            for key, curve in group.curves:
+                driven.setdefault(curve, {}).setdefault(key, []).append(number)
+        return {
+            curve: tuple(_row(key, numbers, self._owns) for key, numbers in keys.items())
+            for curve, keys in driven.items()
+        }
 
     def _sort(self) -> None:
         """Which curves one evaluation serves, and which need one for each own value; reduced as they are by now."""
@@ -72,7 +85,7 @@ class PlanScheduler(LRScheduler):
         self._shared = [each for each in now if each[0].relative]
         self._single = [each for each in now if not each[0].relative]
 
-    def step(self, epoch: int | None = None, **metrics: float) -> None:
+    def step(self, epoch: int | None = None, **metrics: SupportsFloat) -> None:
         """Advance to the next update, or to update `epoch`; `metrics` are reported then, as by `report`.
 
         TypeError for an `epoch` that is no whole number, such as a metric that is reported without its name.
@@ -80,19 +93,22 @@ class PlanScheduler(LRScheduler):
         t = self.last_epoch + 1 if epoch is None else _update(epoch)
         if metrics:
             self._report(metrics, t)
+        if epoch is None:
+            self.steps += 1
         self._step_count += 1
         self.last_epoch = t
         self._apply()
 
-    def report(self, **metrics: float) -> None:
+    def report(self, *unnamed: Any, **metrics: SupportsFloat) -> None:
         """Tell each `plateau` of the plan the metric that it goes by; ValueError for one that none goes by.
 
         A report does not count for a `plateau` that begins after the update to come.
         """
+        self._watches.check_named(unnamed, metrics)
         self._report(metrics, self.last_epoch)
         self._apply()
 
-    def _report(self, metrics: Mapping[str, float], t: int) -> None:
+    def _report(self, metrics: Mapping[str, SupportsFloat], t: int) -> None:
         if self._watches.report(metrics, t):
             self._sort()
 
@@ -145,12 +161,56 @@ class PlanScheduler(LRScheduler):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to the update that was saved, and put its values into the groups; KeyError if it says none."""
+        for key in ("last_epoch", "plateaus") if self._watches else ("last_epoch",):
+            if key not in state_dict:
+                what = "the update to come" if key == "last_epoch" else "what was reported"
+                raise KeyError(f"the state has no {key!r}, {what}: give what `scheduler.state_dict()` gave")
         t = _update(state_dict["last_epoch"])
         if self._watches:
             self._watches.restore(state_dict["plateaus"])
             self._sort()
         self.last_epoch = t
         self._step_count = state_dict.get("_step_count", t + 1)
+        self._apply()
+
+    @property
+    def owns(self) -> list[dict[str, float]]:
+        """By group, in their order, the own value that each curve starts from; a copy."""
+        return [dict(each) for each in self._owns]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """What has been reported for each `plateau`, as plain data, with its metric."""
+        named = zip(self._watches.state, self._watches.metrics, strict=True)
+        return [{**state, "metric": metric} for state, metric in named]
+
+    def settle(self, owns: Sequence[Mapping[str, float]]) -> None:
+        """Start the curves of each group, in their order, from these own values; of keys left out, as before."""
+        for mine, given in zip(self._owns, owns, strict=True):
+            mine.update((key, value) for key, value in given.items() if key in mine)
+        self._rows = self._driving()
+        self._sort()
+        self._apply()
+
+    def go_to(self, t: int, reports: Sequence[Mapping[str, Any]] | None) -> None:
+        """Go to update `t`, with what had been reported by then; None for nothing."""
+        self._watches.restore(Watches(self._groups).state if reports is None else reports)
+        self._sort()
+        self.last_epoch = t
+        self._step_count = t + 1
+        self._apply()
+
+    def extend(self, groups: Sequence[Group]) -> None:
+        """Drive the groups that the optimizer has been given since, too; `groups` are all of them."""
+        before = dict(zip(self._watches.curves, self._watches.state, strict=True))
+        self.base_lrs = [group["initial_lr"] for group in self.optimizer.param_groups]
+        self._owns += [{key: group.own(key) for key, _ in group.curves} for group in groups[len(self._groups) :]]
+        self._groups = tuple(groups)
+        self._watches = Watches(groups)
+        fresh = zip(self._watches.curves, self._watches.state, strict=True)
+        self._watches.restore([before.get(curve, state) for curve, state in fresh])
+        self._rows = self._driving()
+        self._sort()
         self._apply()
 
     def __repr__(self) -> str:
@@ -169,10 +229,10 @@ def _update(number: object) -> int:
     return t
 
 
-def _row(key: str, numbers: Sequence[int], groups: Sequence[Group]) -> _Row:
+def _row(key: str, numbers: Sequence[int], owns: Sequence[Mapping[str, float]]) -> _Row:
     name, _, rest = key.partition("[")
     place = int(rest.rstrip("]")) if rest else None
-    return _Row(name, place, tuple(numbers), tuple(groups[number].own(key) for number in numbers))
+    return _Row(name, place, tuple(numbers), tuple(owns[number][key] for number in numbers))
 
 
 def _floats(groups: Sequence[Mapping[str, Any]], key: str) -> bool:

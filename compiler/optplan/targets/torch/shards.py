@@ -1,6 +1,7 @@
 """What wrapping and sharding mean for a plan that is bound after them.
 
-`fully_shard`                 parameters are `DTensor`s, with the names and shapes of the whole network: all works.
+`fully_shard`                 parameters are `DTensor`s, with the names and shapes of the whole network.  All works but
+                              what PyTorch has no operations for, which would fail at the first update: refused.
 `DistributedDataParallel`     keeps the parameters, and settles which gradients are averaged when it is made: what a
                               rule with `freeze` switches must be switched by then.
 `FullyShardedDataParallel`    with `use_orig_params=True` parameters are pieces in one dimension, some without elements.
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 # Of PyTorch's own optimizers those whose update of an element depends on others.
 _WHOLE = frozenset({"muon", "adafactor", "lbfgs"})
+# Of PyTorch's own optimizers those with operations that `DTensor`s do not have, and those whose fused one they do not.
+_NOT_SHARDED = frozenset({"rprop", "adafactor", "lbfgs"})
+_FUSED_NOT_SHARDED = frozenset({"sgd", "adagrad"})
 _CURE = "shard with `fully_shard`, which keeps the parameters whole"
 
 
@@ -92,6 +96,25 @@ def switch_gradients(plan: Plan, parameters: Mapping[str, nn.Parameter], wrapper
             raise ConfigError([diagnostic("OP508", message, help=cure)])
     for parameter, _, on in switched:
         parameter.requires_grad_(on)
+
+
+def check_sharded(plan: Plan, parameters: Mapping[str, nn.Parameter]) -> None:
+    """ConfigError where a group has DTensors that its optimizer (OP507) or its `fused` (OP504) cannot update."""
+    collector = Collector()
+    for group in plan.groups:
+        sharded = next((name for name in group.parameters if hasattr(parameters[name], "device_mesh")), None)
+        if sharded is None:
+            continue
+        name = group.optimizer
+        if name in _NOT_SHARDED:
+            message = f"PyTorch's `{name}` does not update shards, and `{sharded}` is sharded"
+            cure = "use `adamw` or another, or keep its parameters whole: `fully_shard(model, ignored_params=...)`"
+            collector.add(refusal(plan, message, group.origin, cure, code="OP507"))
+        elif name in _FUSED_NOT_SHARDED and group.options_of("torch").get("fused"):
+            message = f"`fused` of PyTorch's `{name}` does not update shards, and `{sharded}` is sharded"
+            place = set_by(plan, group, "torch.fused".__eq__)
+            collector.add(refusal(plan, message, place, "leave `fused` out", code="OP504"))
+    collector.check()
 
 
 def options_of_mixed(plan: Plan, group: Group, parameters: Iterable[nn.Parameter]) -> dict[str, Any]:

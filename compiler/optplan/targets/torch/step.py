@@ -10,12 +10,14 @@ Each piece is also to be had by itself, see `Compiled`.
 from __future__ import annotations
 
 from inspect import Parameter, signature
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from optplan.step import StepResult
 from optplan.targets.torch.clipping import clip_, total_norm
+from optplan.targets.torch.notice import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
     from optplan.targets.torch.scaler import PlanScaler
     from optplan.targets.torch.schedule import PlanScheduler
 
+_BACKWARD = "`compiled.step` makes the backward pass itself: leave out `loss.backward()`, and give it each loss once"
+_CLEARS = "`compiled.step` clears gradients itself: leave out `zero_grad()`"
+
 
 class Step:
     """The step of one compiled plan; `parameters` are those trained, in the network's order.
 
     `pieces` says that each process has pieces of the gradients only, and no way to the norm of the whole.
-    `gathered` counts the batches whose gradients wait for an update.
+    `gathered` counts the batches whose gradients wait for an update.  `notice` looks at a first update that is not made
+    here.
     """
 
     def __init__(
@@ -51,11 +57,18 @@ class Step:
         self._clip, self._accumulate = plan.clip, plan.accumulate
         self._evaluates = needs_closure(type(optimizer))
         self.gathered = 0
+        self.notice: Notice | None = Notice(plan, optimizer, scaler, parameters)
+        # Whether there were gradients after the last batch, and how often the scheduler had been stepped by then
+        self._held = False
+        self._steps: int | None = None
 
     def __call__(
         self, loss: Any, accumulate: int | None = None, update: bool | None = None, norm: bool = True
     ) -> StepResult:
         """See `Compiled.step`."""
+        if self.notice is not None:
+            self.notice.close()
+            self.notice = None
         if accumulate is not None and (not isinstance(accumulate, int) or accumulate < 1):
             raise ValueError(f"`accumulate` counts the batches of an update, from 1, and is {accumulate!r}")
         if self._evaluates:
@@ -68,6 +81,10 @@ class Step:
         if callable(loss) and not isinstance(loss, Tensor):
             loss = loss()
         check_loss(loss)
+        if self.gathered and self._held and not self._any():
+            gathered = f"the gradients of {self.gathered} batch{'es' if self.gathered > 1 else ''} before this one"
+            self._abandon()
+            raise RuntimeError(f"{gathered} are gone: {_CLEARS}")
         count = self._accumulate if accumulate is None else accumulate
         scale = 1.0
         scaled = loss / count if count > 1 else loss
@@ -75,10 +92,12 @@ class Step:
             scaled = self._scaler.scale(scaled)
             scale = self._scaler.get_scale()
         try:
-            scaled.backward()
+            _backward(scaled)
             self.gathered += 1
             if not (self.gathered >= count if update is None else update):
+                self._held = self._any()
                 return StepResult(_bare(loss), None, scale, updated=False, skipped=False)
+            self._check_reached()
             length = self._clipped(norm and not self._pieces)
             updated = self._update()
         except BaseException:
@@ -88,6 +107,8 @@ class Step:
 
     def clip(self) -> Tensor:
         """Clip the gradients as the plan says, unscaled first if they are not yet; their norm before."""
+        if self.notice is not None:
+            self.notice.clipped = True
         if self._scaler is not None:
             self._scaler.unscale_once(self._optimizer)
         norm = total_norm(self._parameters)
@@ -113,16 +134,40 @@ class Step:
         else:
             updated = self._scaler.step_if_finite(self._optimizer)
             self._scaler.update()
-        if updated and self._scheduler is not None:
-            self._scheduler.step()
+        if updated:
+            self._advance()
         self._optimizer.zero_grad()
-        self.gathered = 0
+        self.gathered, self._held = 0, False
         return updated
+
+    def _advance(self) -> None:
+        """Go on in the schedule; say so where somebody else does, too."""
+        scheduler = self._scheduler
+        if scheduler is None:
+            return
+        if self._steps is not None and scheduler.steps != self._steps and not scheduler.told:
+            scheduler.told = True
+            words = "the schedule runs ahead of the updates: `compiled.step` steps it itself, leave out %s"
+            getLogger("optplan").warning(words, "`scheduler.step()`")
+        scheduler.step()
+        self._steps = scheduler.steps
+
+    def _any(self) -> bool:
+        """Whether any parameter has a gradient."""
+        return any(parameter.grad is not None for parameter in self._parameters)
+
+    def _check_reached(self) -> None:
+        """ValueError where no parameter has a gradient; a process that has pieces only may have none of them."""
+        if not self._pieces and not self._any():
+            raise ValueError(
+                "no parameter of the plan has a gradient from this loss; give the loss of the model that the plan is "
+                "bound to, and bind it after the model is copied, compiled or replaced"
+            )
 
     def _abandon(self) -> None:
         """Begin anew: gradients of half a backward pass, or unscaled ones, would spoil the next update in silence."""
         self._optimizer.zero_grad()
-        self.gathered = 0
+        self.gathered, self._held = 0, False
         if self._scaler is not None:
             self._scaler.abandon()
 
@@ -137,16 +182,26 @@ class Step:
             self._optimizer.zero_grad()
             loss = loss_of()
             check_loss(loss)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            _backward(loss)
+            self._check_reached()
             found.append((_bare(loss), self._clipped(norm and not found)))
             return loss.detach()
 
         self._optimizer.step(closure)
-        if self._scheduler is not None:
-            self._scheduler.step()
+        self._advance()
         self._optimizer.zero_grad()
         loss, length = found[0]
         return StepResult(loss, length, 1.0, updated=True, skipped=False)
+
+
+def _backward(loss: Tensor) -> None:
+    """The backward pass; what torch says of one made twice is not the cure here."""
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+    except RuntimeError as error:
+        if "backward through the graph a second time" in str(error):
+            error.add_note(_BACKWARD)
+        raise
 
 
 def _bare(loss: Tensor) -> Tensor:

@@ -1,0 +1,343 @@
+"""Saved state held against a plan: what goes where, and what differs.
+
+Parameters are found by name, by any of the names that they have, so that they keep their state whatever group they
+were in.  Guarantees that nothing is taken for what it is not: state of another optimizer or of another shape is told,
+and left out.
+
+    strict        what is missing, extra, of another shape or of another optimizer is a ConfigError (OP703 to OP706)
+    not strict    it is told only: what is missing or does not fit begins anew, what is extra is left out
+    on_load       "config"      the settings of the plan stand; where they differ from the saved ones, that is told
+                  "checkpoint"  the saved settings take the place of the plan's.  Of a key that the plan schedules it is
+                                the own value that its curve starts from: the saved own value where it was scheduled
+                                then too, else the value as it stood.  What was scheduled then and is not now stays at
+                                the value as it stood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from optplan.diagnostics import Collector
+from optplan.state.fields import alike, fields_of, is_late
+from optplan.state.saved import dtype_of, is_array, is_sparse, number
+from optplan.state.settings import differing, own_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from optplan.diagnostics import Diagnostic
+    from optplan.resolve.plan import Group, Plan
+    from optplan.setting import Plain
+    from optplan.state.fields import Shape
+    from optplan.state.saved import Saved, SavedGroup, SavedScaler, Value
+
+    Fields = Callable[[Group, str, Shape], tuple[Mapping[str, Shape | None], frozenset[str]] | None]
+    """As `table`: for the target's own classes, where these have other state."""
+
+__all__ = ["Differences", "OnLoad", "Placement", "place", "table"]
+
+OnLoad = Literal["config", "checkpoint"]
+
+# How many names a message tells
+_NAMED = 5
+_ANEW = "with `strict=False` they begin anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What differs between a saved state and the plan that it is loaded under; false where nothing does.
+
+    `diagnostics` tells it in words, `str()` prints it.  The rest are names of parameters: `missing` begin anew,
+    `extra` are in the saved state only, `reshaped` and `reoptimized` had another shape or optimizer, `regrouped` stand
+    beside other parameters than they did.  `settings` has by group and key the saved value and the plan's, for t.
+    """
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    reshaped: tuple[str, ...] = ()
+    reoptimized: tuple[str, ...] = ()
+    regrouped: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str, Plain, Plain], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.diagnostics)) or "the saved state fits the plan: nothing differs"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a saved state comes to under a plan, all of it by the plan's names.
+
+    `state` has the fields of each parameter that does not begin anew; a number stands for a tensor that is filled with
+    it where the field is one.  `settings` has own values by group and key, and is empty under `on_load="config"`.
+    `updates` is t.  `scaler` is None where the plan's loss scale begins anew, `reports` is None where its watches do.
+    """
+
+    updates: int
+    state: Mapping[str, Mapping[str, Value]]
+    settings: Mapping[str, Mapping[str, Plain]]
+    scaler: SavedScaler | None
+    reports: tuple[Mapping[str, Any], ...] | None
+    differences: Differences
+
+
+def table(group: Group, name: str, shape: Shape) -> tuple[Mapping[str, Shape | None], frozenset[str]] | None:  # noqa: ARG001 - `Fields` of a target may go by it
+    """The fields of a parameter of `group` once an update was made, and which of them need not be there."""
+    return fields_of(group.optimizer, group.settings, group.schedule, shape)
+
+
+def place(
+    saved: Saved,
+    plan: Plan,
+    *,
+    on_load: OnLoad = "config",
+    strict: bool = True,
+    fields: Fields = table,
+    metrics: Sequence[str] = (),
+) -> Placement:
+    """What goes where; `metrics` are those of the plan's watches, in their order.
+
+    ConfigError for what `strict` does not let pass, and for settings that cannot be carried over (OP707).
+    """
+    if on_load not in get_args(OnLoad):
+        raise ValueError(f"`on_load` is 'config' or 'checkpoint', not {on_load!r}")
+    return _Comparison(saved, plan, fields).run(on_load, strict, metrics)
+
+
+class _Comparison:
+    """One comparison, with what it finds in `_collector`."""
+
+    def __init__(self, saved: Saved, plan: Plan, fields: Fields) -> None:
+        self._saved, self._plan, self._fields = saved, plan, fields
+        self._collector = Collector()
+        self._shapes = dict(zip(plan.names, plan.shapes, strict=True))
+        self._group = {name: group for group in plan.groups for name in group.parameters}
+        # By the plan's names: the saved group and the saved fields
+        self._was: dict[str, SavedGroup] = {}
+        self._state: dict[str, Mapping[str, Value]] = {}
+
+    def run(self, on_load: OnLoad, strict: bool, metrics: Sequence[str]) -> Placement:
+        extra = self._find()
+        missing = [name for name in self._group if name not in self._was]
+        self._names("OP703", "the saved state lacks", missing, "that the plan trains", _ANEW)
+        cure = "with `strict=False` it is left out"
+        self._names("OP704", "the saved state has", extra, "that the plan does not train", cure)
+        other = self._optimizers()
+        state: dict[str, dict[str, Value]] = {}
+        reshaped: list[str] = []
+        lacking: dict[tuple[str, str], list[str]] = {}
+        beside: dict[tuple[str, str], list[str]] = {}
+        for name, group in self._group.items():
+            if name in other or not self._state.get(name):
+                continue
+            kept = self._kept(name, group, lacking, beside)
+            if kept is None:
+                reshaped.append(name)
+            elif kept:
+                state[name] = kept
+        for (optimizer, field), names in lacking.items():
+            what = f"the saved state has no `{field}`, which `{optimizer}` needs here, of"
+            begins = "made by the next update" if is_late(optimizer, field) else "0 at first"
+            self._names("OP703", what, names, "", f"with `strict=False` it is {begins}")
+            missing += [name for name in names if name not in missing]
+        for (optimizer, field), names in beside.items():
+            what = f"the saved state has `{field}`, which `{optimizer}` does not use here, of"
+            self._names("OP704", what, names, "", cure)
+        reports = self._reports(metrics)
+        regrouped = self._regrouped()
+        kept = {name: was for name, was in self._was.items() if name not in other}
+        settings = differing(self._plan, kept, self._saved.updates, self._collector)
+        own = own_values(self._plan, kept, self._collector) if on_load == "checkpoint" else {}
+        self._scale()
+        found = self._collector.diagnostics
+        if strict:
+            self._collector.check()
+        found = tuple(replace(each, severity="warning") if each.severity == "error" else each for each in found)
+        other_names = tuple(other)
+        differences = Differences(
+            found, tuple(missing), tuple(extra), tuple(reshaped), other_names, tuple(regrouped), tuple(settings)
+        )
+        scaler = self._saved.scaler if self._plan.loss_scale is not None else None
+        return Placement(self._saved.updates, state, own, scaler, reports, differences)
+
+    # Names
+
+    def _find(self) -> list[str]:
+        """Find what was saved under the plan's names; those that are not trained here, and two of one parameter."""
+        plan = self._plan
+        extra: dict[str, None] = {}
+        twice = []
+        for group in self._saved.groups:
+            for name in group.parameters:
+                mine = self._canonical(name)
+                if mine not in self._group:
+                    extra[name] = None
+                elif mine in self._was:
+                    twice.append(name)
+                else:
+                    self._was[mine] = group
+        for name, fields in self._saved.state.items():
+            mine = self._canonical(name)
+            if mine not in self._group:
+                # What never had a gradient has nothing that could be lost.
+                if fields:
+                    extra[name] = None
+            elif mine in self._was and mine not in self._state:
+                self._state[mine] = fields
+            elif name not in twice:
+                twice.append(name)
+        if twice:
+            cure = "the network has tied what was apart: with `strict=False` the first counts"
+            what = "the saved state has more than one for"
+            self._names("OP704", what, [self._canonical(name) for name in twice], "", cure)
+        frozen = [name for name in extra if self._canonical(name) in plan.names]
+        if frozen:
+            self._collector.note("OP704", f"frozen here, and trained when it was saved: {_some(frozen)}")
+        return list(extra)
+
+    def _canonical(self, name: str) -> str:
+        if name in self._shapes:
+            return name
+        return self._plan.aliases.get(name) or self._plan.natives.get(name) or name
+
+    def _names(self, code: str, lead: str, names: Sequence[str], tail: str, cure: str | None) -> None:
+        if not names:
+            return
+        count = "1 parameter" if len(names) == 1 else f"{len(names)} parameters"
+        middle = f" {tail}" if tail else ""
+        self._collector.error(code, f"{lead} {count}{middle}: {_some(names)}", help=cure)
+
+    # State
+
+    def _optimizers(self) -> dict[str, None]:
+        """The parameters whose state is of an optimizer with another one."""
+        changed: dict[tuple[str, str], list[str]] = {}
+        for name, was in self._was.items():
+            now = self._group[name].optimizer
+            if was.optimizer != now:
+                changed.setdefault((was.optimizer, now), []).append(name)
+        lost: dict[str, None] = {}
+        for (was_type, now), names in changed.items():
+            keeps = alike(was_type, now)
+            what = f"the saved state is of `{was_type}`, and the plan has `{now}`, for"
+            cure = "with `strict=False` it is kept: the two have the same" if keeps else _ANEW
+            self._names("OP706", what, names, "", cure)
+            if not keeps:
+                lost.update(dict.fromkeys(names))
+        for group in self._plan.groups:
+            before = [self._was[name].parameters for name in group.parameters if name in self._was]
+            listed = tuple(self._canonical(name) for name in before[0]) if before else ()
+            if group.optimizer == "lbfgs" and before and group.parameters[0] not in lost and listed != group.parameters:
+                what = "`lbfgs` keeps one state for all parameters in their order, which was another, for"
+                self._names("OP706", what, group.parameters, "", _ANEW)
+                lost.update(dict.fromkeys(group.parameters))
+        return lost
+
+    def _kept(
+        self,
+        name: str,
+        group: Group,
+        lacking: dict[tuple[str, str], list[str]],
+        beside: dict[tuple[str, str], list[str]],
+    ) -> dict[str, Value] | None:
+        """The fields that are taken over; None where one has another shape."""
+        given = self._state[name]
+        expected = self._fields(group, name, self._shapes[name])
+        if expected is None:
+            return dict(given)
+        needed, optional = expected
+        kept: dict[str, Value] = {}
+        for field, shape in needed.items():
+            value = given.get(field)
+            if value is not None or (field in given and shape is None):
+                fault = None if shape is None else self._misfit(value, shape)
+                if fault is not None:
+                    self._collector.error("OP705", f"the saved `{field}` of `{name}` {fault}", help=_ANEW)
+                    return None
+                kept[field] = value
+            elif field not in optional:
+                lacking.setdefault((group.optimizer, field), []).append(name)
+                if not is_late(group.optimizer, field):
+                    kept[field] = 0.0
+        for field, value in given.items():
+            if field not in needed and value is not None:
+                beside.setdefault((group.optimizer, field), []).append(name)
+        return kept
+
+    def _misfit(self, value: Value, shape: Shape) -> str | None:
+        """What is wrong with a value for a field of this shape, as the end of a sentence; None where it fits."""
+        if is_sparse(value) and self._plan.target != "mindspore":
+            indices, values = (_shape(each) for each in value[:2])
+            fits = len(indices) == 2 and 0 < indices[0] <= len(shape) and (indices[1], *shape[indices[0] :]) == values
+            return None if fits else f"is sparse, and not of shape {list(shape)}"
+        if isinstance(value, tuple) or (shape and not is_array(value)):
+            return f"is a `{'list' if isinstance(value, tuple) else type(value).__name__}`, and no tensor"
+        there = _shape(value) if is_array(value) else ()
+        if there != shape and (shape or any(extent != 1 for extent in there)):
+            return f"has shape {list(there)}, and needs {list(shape)} here"
+        if shape and not dtype_of(value).startswith(("float", "bfloat", "complex")):
+            return f"has the type `{dtype_of(value):.40}`, which holds no fractions"
+        if not shape and not isfinite(found := number(value) or 0.0):
+            return f"is {found}"
+        return None
+
+    def _reports(self, metrics: Sequence[str]) -> tuple[Mapping[str, Any], ...] | None:
+        saved = self._saved.reports
+        known = [each.get("metric") for each in saved]
+        if len(saved) == len(metrics) and all(was in (None, now) for was, now in zip(known, metrics, strict=True)):
+            return saved
+        if not saved:
+            what = f"the saved state has no reports of {_some(sorted(set(metrics)))}, by which a `plateau` goes"
+            self._collector.error("OP703", what, help="with `strict=False` it waits for the first one")
+        else:
+            told = "one `plateau`" if len(saved) == 1 else f"{len(saved)} `plateau`s"
+            here = f"{len(metrics)} by {_some(sorted(set(metrics)))}" if metrics else "none"
+            what = f"the saved state has the reports of {told}, and the plan has {here}"
+            self._collector.error("OP704", what, help="with `strict=False` they are left out")
+        return None
+
+    # Settings
+
+    def _regrouped(self) -> list[str]:
+        """Parameters of groups that are not, as sets, what they were."""
+        before = {
+            frozenset(mine for name in group.parameters if (mine := self._canonical(name)) in self._group)
+            for group in self._saved.groups
+        }
+        found = []
+        for group in self._plan.groups:
+            names = [name for name in group.parameters if name in self._was]
+            if names and frozenset(names) not in before:
+                found += names
+        if found:
+            count = "1 parameter stands" if len(found) == 1 else f"{len(found)} parameters stand"
+            what = f"{count} in another group than when the state was saved: {_some(found)}"
+            self._collector.note("OP707", what)
+        return found
+
+    def _scale(self) -> None:
+        scale, saved = self._plan.loss_scale, self._saved.scaler
+        if (scale is None) == (saved is None):
+            return
+        if scale is None:
+            self._collector.note("OP707", "the state was saved with a loss scale, and the plan has none")
+        else:
+            self._collector.note("OP707", f"the state was saved without a loss scale: `{scale}` begins anew")
+
+
+def _shape(value: Value) -> Shape:
+    return tuple(int(extent) for extent in value.shape)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    told = ", ".join(f"`{name}`" for name in names[:_NAMED])
+    return told if len(names) <= _NAMED else f"{told} and {len(names) - _NAMED} more"
