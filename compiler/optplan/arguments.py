@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Action = Callable[[argparse.Namespace], int]
+    # Makes the parser of a verb from its name and what it does
+    Verb = Callable[[str, str], argparse.ArgumentParser]
 
 USAGE = 2
 # How the options of a document are written, behind the verb and its own arguments.
@@ -45,6 +47,13 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
         made.set_defaults(action=actions[name], usage=made.error, made=None)
         return made
 
+    _document_verbs(verb)
+    _other_verbs(verb)
+    return parser
+
+
+def _document_verbs(verb: Verb) -> None:
+    """The verbs that begin with a document."""
     check = verb("check", "find the faults of documents, with a network or without one")
     check.description = (
         "All that can be said of documents without a network; with --network or --params, with it. "
@@ -78,6 +87,9 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
     _drawing_options(plot)
     plot.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
 
+
+def _other_verbs(verb: Verb) -> None:
+    """The verbs that begin with a network, a state or a word."""
     params = verb("params", "write the manifest of a network, which stands for it elsewhere")
     _network_options(params)
     params.add_argument("-o", "--output", metavar="FILE", help="the manifest (*.params.json); standard output without")
@@ -104,7 +116,6 @@ def make_parser(actions: Mapping[str, Action]) -> argparse.ArgumentParser:
     topics.add_argument("topic", metavar="TOPIC", nargs="?", help="as OP203, optimizer.adamw.betas, torch.optim.SGD")
 
     _import_option(verb("schema", "print the JSON Schema of documents, for editors"))
-    return parser
 
 
 def _network_options(parser: argparse.ArgumentParser) -> None:

@@ -387,3 +387,42 @@ def test_what_is_given_to_hosts_may_be_bound(clip: str) -> None:
         TypeError, match=r"`trainer_arguments` takes a plan, or what `plan.bind\(model\)` gives, and not a"
     ):
         trainer_arguments(given)
+
+
+ADAMW = {"type": "adamw", "lr": 0.01}
+FUSED = {**SCALED, "optimizer": {**ADAMW, "torch": {"fused": True}}, "rules": []}
+UNFUSED = "write `torch: {fused: false}`, or set `self.automatic_optimization = False`, "
+
+
+@pytest.mark.parametrize("by_plan", [True, False])
+def test_a_fused_optimizer_is_not_clipped_under_a_scale(by_plan: bool, tmp_path: Path) -> None:
+    """Lightning refuses it itself, at the first update, and names no cure of the plan."""
+    document = {**FUSED, "clip": "norm(1.0)"} if by_plan else FUSED
+    module = Classifier(document)
+    if by_plan:
+        with pytest.raises(optplan.ConfigError):
+            trainer_arguments(module.plan)
+    given = {**trainer_arguments(optplan.plan(FUSED, module)), "gradient_clip_val": 1.0}
+    with pytest.raises(optplan.ConfigError) as caught:
+        trainer(tmp_path, **given).fit(module, loader())
+    (fault,) = caught.value.diagnostics
+    assert fault.code == "OP506"
+    assert fault.message == "Lightning does not clip under a loss scale for a fused optimizer, and `adamw` is fused"
+    assert fault.help == UNFUSED + "leave `gradient_clip_val` out and call `compiled.step`"
+    assert (fault.excerpt is not None) == by_plan
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**FUSED, "optimizer": {**ADAMW, "torch": {"fused": False}}, "clip": "norm(1.0)"},
+        {**FUSED, "clip": "norm(1.0)", "loss_scale": "none"},
+        FUSED,
+        {**FUSED, "rules": SCALED["rules"], "clip": "norm(1.0)"},
+    ],
+    ids=["not fused", "not scaled", "not clipped", "several"],
+)
+def test_what_lightning_can_clip_it_does(document: dict[str, Any], tmp_path: Path) -> None:
+    module = Classifier(document)
+    train(tmp_path, module)
+    assert module.compiled.updates == UPDATES

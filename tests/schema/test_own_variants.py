@@ -250,10 +250,14 @@ def test_a_rate_that_the_optimizer_chooses_has_no_ratio_and_no_policy() -> None:
     relative = {"optplan": 1, "optimizer": {"type": "mindspore.AdaFactor"}}
     found = refusal(lambda: optplan.plan({**relative, "rules": [{"where": "bias", "lr": "0.1x"}]}, manifest(None)))
     assert found.code == "OP306"
-    assert optplan.plan({**relative, "schedule": {"lr": "cosine(10)"}}, manifest(None)).groups[0].curves == ()
+    found = refusal(lambda: optplan.plan({**relative, "schedule": {"lr": "cosine(10)"}}, manifest(None)))
+    null = "`lr` of `mindspore.AdaFactor` is null, and a policy needs a number to begin with"
+    assert (found.code, found.message) == ("OP406", null)
     own = {"where": "all", "scale_parameter": False, "schedule": {"lr": "hold(10, at=0.5)"}}
     found = refusal(lambda: optplan.plan({**relative, "rules": [own]}, manifest(None)))
-    assert found.message.endswith("it asks for no schedule of `lr` or for `relative_step == false`")
+    assert (found.code, found.message) == ("OP406", null)
+    found = refusal(lambda: optplan.plan({**relative, "rules": [{**own, "lr": 0.1}]}, manifest(None)))
+    assert (found.code, found.message) == ("OP305", "`lr` needs `relative_step: false`, for `fc.weight`")
 
 
 def test_options_of_mindspore_stand_wherever_options_do() -> None:

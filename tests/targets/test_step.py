@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import cos, pi
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from torch.optim.lr_scheduler import LambdaLR
 
 import optplan
 from tests.targets.networks import Pictures, document, loss_of, same_weights, seeded
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 UPDATES = 100
 LR, MUON_LR, DECAY = 3e-3, 0.02, 0.1
-SCHEDULE = "warmup(10) -> cosine(to=0.1x)"
+WARMUP = 10
+SCHEDULE = f"warmup({WARMUP}) -> cosine(to=0.1x)"
 # Batches whose loss is infinite under a loss scale, the very first among them
 OVERFLOWS = frozenset({0, 1, 17, 40, 41, 42, 75, 98})
 
@@ -154,3 +157,35 @@ def test_it_is_the_loop_written_by_hand(kind: Kind, step: dict[str, Any]) -> Non
     assert same_weights(mine, theirs)
     assert compiled.scheduler.last_epoch == sum(each.updated for each in results)
     assert any(each.skipped for each in results) == (plan.loss_scale is not None)
+
+
+def factor(t: int) -> float:
+    """The schedule as it is written down: a line from 0 over 10 updates, then half a cosine down to a tenth at the end.
+
+    As in "SGDR", equation 5, over what is left of the run, the last update of which has the end.
+    """
+    if t < WARMUP:
+        return t / WARMUP
+    return 0.1 + 0.9 * (1 + cos(pi * (t - WARMUP) / (UPDATES - 1 - WARMUP))) / 2
+
+
+def test_it_is_the_loop_with_a_scheduler_of_torch() -> None:
+    """AdamW in two groups, clipped by the norm, its rates from `LambdaLR`; nothing here asks the plan."""
+    mine, theirs = seeded(Pictures), seeded(Pictures)
+    compiled = optplan.compile({**KINDS["adamw"].document, "clip": "norm(0.5)"}, mine, steps=UPDATES)
+    (optimizer,) = KINDS["adamw"].by_hand(theirs)
+    scheduler = LambdaLR(optimizer, factor)
+    for update in range(UPDATES):
+        (expected,) = {group["lr"] for group in optimizer.param_groups}
+        assert list(compiled.lr().values()) == pytest.approx([expected, expected], rel=1e-12)
+        loss: Any = loss_of(theirs, update)
+        loss.backward()
+        norm = clip_grad_norm_(theirs.parameters(), 0.5)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        result = compiled.step(loss_of(mine, update))
+        torch.testing.assert_close(result.loss, loss.detach())
+        torch.testing.assert_close(result.grad_norm, norm)
+    for name, parameter in mine.named_parameters():
+        torch.testing.assert_close(parameter, theirs.get_parameter(name), rtol=1e-6, atol=1e-7)

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from optplan.targets.torch.hosted import plan_of
+from optplan.targets.torch.lightning import check_fused
 from optplan.targets.torch.scaler import PlanScaler
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ def trainer_arguments(plan: Plan | Compiled, *, device: str = "cpu") -> dict[str
 
     They are for automatic optimization, in which `training_step` returns the loss; with
     `automatic_optimization = False` Lightning refuses to clip and to accumulate: leave them out there.
+
+    ConfigError (OP506) for a plan of one fused optimizer with a `clip` and a `loss_scale`, which Lightning refuses.
     """
     plan = plan_of(plan, "trainer_arguments")
+    check_fused(plan, clips=plan.clip is not None, scales=plan.loss_scale is not None)
     arguments: dict[str, Any] = {}
     if plan.clip is not None:
         arguments |= {"gradient_clip_val": plan.clip.limit, "gradient_clip_algorithm": plan.clip.kind}

@@ -228,12 +228,23 @@ class _Check:
                 what = f"{evaluates}, and nothing can be gathered for it: `accumulate` is {self._plan.accumulate}"
                 cure = "leave `accumulate` out, and let the function that gives the loss go over all batches"
                 self._refuse(what, group.origin, cure)
-        half = (name for name in group.parameters if self._network.dtypes[self._index[name]] == "float16")
-        name = next(half, None) if scale is not None else None
+        self._torch_dtypes(group)
+
+    def _torch_dtypes(self, group: Group) -> None:
+        """Whether PyTorch can take a loss scale out of gradients of their type, and clip them by value."""
+        scale, clip = self._plan.loss_scale, self._plan.clip
+        dtypes = {name: self._network.dtypes[self._index[name]] for name in group.parameters}
+        split = next((name for name in dtypes if dtypes[name].startswith("complex")), None)
+        name = next((name for name in dtypes if dtypes[name] == "float16"), split)
         if scale is not None and name is not None:
-            what = f"`{scale}` takes no gradients of float16 on torch, and `{name}` has them"
+            what = f"`{scale}` takes no gradients of {dtypes[name]} on torch, and `{name}` has them"
             cure = "keep the weights in float32, and compute the loss under `torch.autocast`"
+            if name == split:
+                cure = "leave `loss_scale` out, or keep the weights as real numbers, by `torch.view_as_real`"
             self._collector.add(refused_at(scale.origin, what, cure))
+        if clip is not None and clip.kind == "value" and split is not None:
+            what = f"`{clip}` takes no gradients of {dtypes[split]} on torch, and `{split}` has them"
+            self._collector.add(refused_at(clip.origin, what, "write `norm(...)`, which takes complex gradients too"))
 
     def _beginnings(self, group: Group, kind: OptimizerType) -> None:
         """Whether what must be there from the first update is."""

@@ -171,8 +171,8 @@ class Compiled(compiled.Compiled):
             found.check()
         if placed.settings:
             self._settle(placed.settings)
+        self.scaler = put_scale(self.scaler, placed.scaler, self.plan.loss_scale)
         self._go_on(placed.state, placed.updates)
-        put_scale(self.scaler, placed.scaler)
         self.reports.restore(Watches(self.plan.groups).state if placed.reports is None else placed.reports)
         return tuple(replace(each, severity="warning") for each in found.diagnostics)
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from optplan.resolve.training import LossScale
 
 
+# Optimizers multiply by the inverse, and MindSpore takes what is below the normal numbers of float32 for 0
+_LARGEST_CARRIED = 2.0**126
+
+
 class Member(NamedTuple):
     """A native optimizer and the groups that it carries out."""
 
@@ -110,6 +114,9 @@ def _member(
     arguments: dict[str, Any] = dict(by.constants)
     if flat and getattr(native, "takes_flat", False):
         arguments["flat"] = flat
+    if scale > _LARGEST_CARRIED:
+        what = f"`{by.class_name}` cannot take `{loss_scale}` out of its gradients: its inverse is 0 in float32 here"
+        raise ConfigError([diagnostic("OP501", what, help=f"write `fixed({scale:g})`, or a scale of 2**126 at most")])
     if scale != 1:
         arguments["loss_scale"] = scale
     for key, value in first.values:
@@ -146,9 +153,13 @@ def _member(
             raise ConfigError([unable(loss_scale, first, by)]) from fault
         message = f"`{by.class_name}` refuses group `{first.name}`: {said[0] if said else type(fault).__name__}"
         raise ConfigError([diagnostic("OP501", message)]) from fault
-    if scale not in (1, made.loss_scale):
-        # A class of one's own, which takes it and does nothing with it
-        raise ConfigError([unable(loss_scale, first, by)])
+    if made.loss_scale != scale:
+        # A class of one's own, which takes it and does nothing with it, or has another one of itself
+        if scale != 1:
+            raise ConfigError([unable(loss_scale, first, by)])
+        what = f"`{by.class_name}` takes a loss scale of {made.loss_scale:g} out of its gradients, which do not have it"
+        cure = "make the class with `loss_scale=1.0`, and write the scale under `loss_scale`"
+        raise ConfigError([diagnostic("OP501", f"{what}, for `{first.parameters[0]}`", help=cure)])
     return Member(made, tuple(groups))
 
 

@@ -12,6 +12,7 @@ Clipping looks at all gradients of all optimizers together, by the formulas of `
 
 from __future__ import annotations
 
+from math import frexp
 from typing import TYPE_CHECKING, Any
 
 from mindspore import Parameter, Tensor, amp, jit, nn, ops
@@ -35,11 +36,13 @@ __all__ = [
     "make_scaler",
     "put_scale",
     "scale_of",
+    "unscaled",
 ]
 
 _square_sum = MultitypeFuncGraph("square_sum")
 _times = MultitypeFuncGraph("times")
 _bounded = MultitypeFuncGraph("bounded")
+_without = MultitypeFuncGraph("without")
 
 
 @_square_sum.register("Tensor")
@@ -72,11 +75,30 @@ def _bounded_tensor(limit: Tensor, gradient: Tensor) -> Tensor:
     return ops.where(gradient > most, most, ops.where(gradient < -most, -most, gradient))
 
 
+@_without.register("Tensor", "Tensor")
+def _without_scale(scale: Tensor, gradient: Tensor) -> Tensor:
+    # Divided, and in float32 or more: the inverse of a scale can be too small for a normal number
+    return ops.cast(gradient / scale, gradient.dtype)
+
+
+_each = ops.HyperMap()
+
+
+@jit
+def unscaled(scale: Tensor, gradients: Any) -> Any:
+    """Gradients, a tensor or a tuple of tensors, without `scale`, a float32 scalar as large as any."""
+    return _each(F.partial(_without, scale), gradients)
+
+
 class FixedScaler(amp.StaticLossScaler):
     """`amp.StaticLossScaler` for any scale above 0; that one refuses what is below 1."""
 
     def __init__(self, scale: float) -> None:
         self.scale_value = Parameter(Tensor(scale, mstype.float32), name="scale_value", requires_grad=False)
+
+    def unscale(self, inputs: Any) -> Any:
+        """Gradients without the scale."""
+        return unscaled(self.scale_value, amp.mutable(inputs))
 
 
 class CarriedScaler(FixedScaler):
@@ -85,7 +107,7 @@ class CarriedScaler(FixedScaler):
     So `unscale` gives gradients back as they are: taken out here too, it would be taken out twice.
     """
 
-    def unscale(self, inputs: Tensors) -> Tensors:
+    def unscale(self, inputs: Any) -> Any:
         """The gradients, still scaled, as the optimizer wants them."""
         return inputs
 
@@ -99,7 +121,9 @@ class DynamicScaler(amp.LossScaler):
     def __init__(self, init: float, growth: float, backoff: float, every: int) -> None:
         self.scale_value = Parameter(Tensor(init, mstype.float32), name="scale_value", requires_grad=False)
         self.counter = Parameter(Tensor(0, mstype.int32), name="counter", requires_grad=False)
-        self.growth, self.backoff, self.every = growth, backoff, every
+        # A float32 scale times a float64 factor, rounded once, as PyTorch has it
+        self.growth, self.backoff = Tensor(growth, mstype.float64), Tensor(backoff, mstype.float64)
+        self.every = every
 
     def scale(self, inputs: Any) -> Any:
         """The loss, or a tuple of tensors, times the scale."""
@@ -107,16 +131,17 @@ class DynamicScaler(amp.LossScaler):
 
     def unscale(self, inputs: Any) -> Any:
         """Gradients without the scale."""
-        return amp._grad_unscale_map(self.scale_value, amp.mutable(inputs))  # noqa: SLF001 - as above
+        return unscaled(self.scale_value, amp.mutable(inputs))
 
     def adjust(self, grads_finite: Tensor) -> bool:
         """Fit the scale to whether the gradients of an update were finite, a bool scalar."""
-        grown = self.scale_value * self.growth
+        scale = ops.cast(self.scale_value, mstype.float64)
+        grown = ops.cast(scale * self.growth, mstype.float32)
         full = self.counter == self.every - 1
         larger = ops.select(ops.logical_and(full, ops.isfinite(grown)), grown, self.scale_value)
-        scale = ops.select(grads_finite, larger, self.scale_value * self.backoff)
+        smaller = ops.cast(scale * self.backoff, mstype.float32)
         counter = ((self.counter + 1) % self.every) * ops.cast(grads_finite, mstype.int32)
-        ops.assign(self.scale_value, scale)
+        ops.assign(self.scale_value, ops.select(grads_finite, larger, smaller))
         ops.assign(self.counter, counter)
         return True
 
@@ -134,7 +159,8 @@ def make_scaler(loss_scale: LossScale | None) -> amp.LossScaler | None:
         return None
     init, growth = loss_scale.init, loss_scale.growth
     if loss_scale.kind == "dynamic":
-        if init >= 1 and growth.is_integer() and loss_scale.backoff == 1 / growth:
+        # By a power of two both compute without rounding
+        if init >= 1 and growth.is_integer() and frexp(growth)[0] == 0.5 and loss_scale.backoff == 1 / growth:
             return amp.DynamicLossScaler(init, int(growth), loss_scale.every)
         return DynamicScaler(init, growth, loss_scale.backoff, loss_scale.every)
     if not loss_scale.drop_overflow:
@@ -150,14 +176,26 @@ def scale_of(scaler: amp.LossScaler | None) -> SavedScaler | None:
     return SavedScaler(_read(scaler.scale_value), 0 if counter is None else int(_read(counter)))
 
 
-def put_scale(scaler: amp.LossScaler | None, saved: SavedScaler | None) -> None:
-    """Have a scaler that adjusts itself go on from what was saved; of a fixed one the scale stands."""
+def put_scale(
+    scaler: amp.LossScaler | None, saved: SavedScaler | None, loss_scale: LossScale | None
+) -> amp.LossScaler | None:
+    """The scaler that goes on from what was saved, or begins anew where nothing was; of a fixed one the scale stands.
+
+    It is the `scaler` of `loss_scale` itself, but for a saved scale below the floor of `amp.DynamicLossScaler`.
+    """
     counter = getattr(scaler, "counter", None)
-    if scaler is None or counter is None or saved is None:
-        return
-    every = getattr(scaler, "every", None) or scaler.scale_window
+    if scaler is None or counter is None or loss_scale is None:
+        return scaler
+    if saved is None:
+        saved = SavedScaler(loss_scale.init, 0)
+    every = loss_scale.every
+    if saved.scale < 1 and isinstance(scaler, amp.DynamicLossScaler):
+        # It would raise the scale to 1 after an overflow
+        scaler = DynamicScaler(loss_scale.init, loss_scale.growth, loss_scale.backoff, every)
+        counter = scaler.counter
     ops.assign(scaler.scale_value, Tensor(saved.scale, mstype.float32).reshape(scaler.scale_value.shape))
-    ops.assign(counter, Tensor(saved.good % int(every), mstype.int32).reshape(counter.shape))
+    ops.assign(counter, Tensor(saved.good % every, mstype.int32).reshape(counter.shape))
+    return scaler
 
 
 def _read(value: Tensor | float) -> float:

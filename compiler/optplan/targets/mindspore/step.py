@@ -12,21 +12,25 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from mindspore import (
+    PYNATIVE_MODE,
     ParallelMode,
     Parameter,
     Tensor,
     amp,
     get_auto_parallel_context,
+    get_context,
     jit,
     nn,
     ops,
     value_and_grad,
 )
 from mindspore import dtype as mstype
+from mindspore.common.api import _pynative_executor
 from mindspore.communication import get_group_size
 from mindspore.ops.composite import MultitypeFuncGraph
 
 from optplan.step import StepResult
+from optplan.targets.mindspore.scaling import unscaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +47,9 @@ _cleared = MultitypeFuncGraph("cleared")
 # What `StepCell` says of a loss, in the midst of what MindSpore adds
 _SHAPE = re.compile(r"the loss is one number, and this has shape [(\[][^)\]]*[)\]]")
 _ORDER = "`compiled.train_step(network, loss_fn)`"
+
+# The largest `accumulate`: the schema's, far below where int32 ends, in which batches are counted
+_MOST = 1_000_000
 
 # What the caller says about the update of a call.
 _COUNT, _NOW, _LATER = 0, 1, -1
@@ -129,6 +136,16 @@ class StepCell(nn.Cell):
             self.count = Parameter(Tensor(0, mstype.int32), name="gathered.count", requires_grad=False)
             self.says = Parameter(Tensor(_COUNT, mstype.int32), name="gathered.says", requires_grad=False)
 
+    def __call__(self, *inputs: Any) -> Any:
+        """As `construct`.  After an exception, an interrupt too, the next call trains as if there had been none."""
+        try:
+            return super().__call__(*inputs)
+        except BaseException:
+            # PyNative mode keeps what it recorded of a forward pass, and finds no gradient in those that follow
+            if get_context("mode") == PYNATIVE_MODE:
+                _pynative_executor.clear_res()
+            raise
+
     def construct(self, *inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Loss, norm, scale, updated, skipped."""
         # A copy: adjusting writes into the parameter
@@ -173,7 +190,8 @@ class StepCell(nn.Cell):
         """
         finite, norm = self.yes, self.none
         if self.checks:
-            gradients = self.scaler.unscale(gradients)
+            # Not by the scaler's `unscale`: the inverse of a scale above 2**126 is 0 in MindSpore's float32
+            gradients = unscaled(self.scaler.scale_value, gradients)
             finite = amp.all_finite(gradients)
         if self.norm:
             norm = self.clip.norm(gradients)
@@ -198,6 +216,8 @@ class TrainStep:
     ) -> None:
         if accumulate < 1:
             raise ValueError(f"an update is made of 1 batch or more, not of {accumulate}")
+        if accumulate > _MOST:
+            raise ValueError(f"an update is made of {_MOST} batches at most, not of {accumulate}")
         if not isinstance(network, nn.Cell):
             raise TypeError(f"the network comes first, {_ORDER}, and this is a `{type(network).__name__}`")
         if loss_fn is not None and not callable(loss_fn):
@@ -287,8 +307,9 @@ class TrainStep:
         return int(self.cell.count) if self.cell.gathers else 0
 
     def begin_anew(self) -> None:
-        """Forget what was gathered, and go on with the optimizer that the plan has now."""
-        if self.cell.optimizer is not self._compiled.optimizer:
+        """Forget what was gathered, and go on with the optimizer and the scaler that the plan has now."""
+        compiled = self._compiled
+        if self.cell.optimizer is not compiled.optimizer or self.cell.scaler is not compiled.scaler:
             self.cell = self._made(gathers=self.cell.gathers)
         elif self.cell.gathers:
             for each in self.cell.sums:

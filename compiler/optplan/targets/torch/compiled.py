@@ -86,16 +86,19 @@ class Compiled(compiled.Compiled):
         the update is dropped for an infinity or a nan; then the gradients are cleared.
 
         `accumulate` here counts for this batch instead of the plan's.  `update` says that an update is due after this
-        batch, or that none is, whatever the count: `update=True` for the last batch of an epoch.  `norm=False` spares
-        the norm of the gradients where clipping does not need it.
+        batch, or that none is, whatever the count: `update=True` for the last batch of an epoch.  Each loss is divided
+        all the same, so that an update from k batches in place of n has k/n of the gradients of their mean; where it
+        is known beforehand, pass `accumulate=k` for these batches.  `norm=False` spares the norm of the gradients where
+        clipping does not need it.
 
         Gradients that are there before are part of the update, as everywhere in PyTorch; under a loss scale they must
         be scaled too.  A function that gives the loss may stand for it, and must where the optimizer (L-BFGS)
         evaluates the loss several times; the result is then of the first time.
 
         TypeError or ValueError for what cannot be backpropagated: no tensor, not one number, without a gradient, or of
-        another model.  RuntimeError where gathered gradients have been cleared by others, and where Lightning makes the
-        update.  Where anything fails in the backward pass or in the update, the gradients are cleared.
+        another model.  RuntimeError where gathered gradients have been cleared or unscaled by others, and where
+        Lightning makes the update.  Where anything fails in the backward pass or in the update, the gradients are
+        cleared.
         """
         if self._hosted is not None:
             from optplan.targets.torch.lightning import check_manual  # noqa: PLC0415 - only inside Lightning
@@ -107,7 +110,7 @@ class Compiled(compiled.Compiled):
 
     @property
     def gathered(self) -> int:
-        """How many batches `step` has backpropagated since the last update; 0 after loading a checkpoint too."""
+        """How many batches `step` backpropagated since the last update; 0 in copies and after loading a checkpoint."""
         return self._step.gathered
 
     def clip_gradients(self) -> Tensor:

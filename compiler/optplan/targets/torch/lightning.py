@@ -6,7 +6,9 @@ from logging import getLogger
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from optplan.diagnostics import ConfigError
 from optplan.resolve.training import Clip
+from optplan.targets.choose import refused_at
 from optplan.targets.torch.hosted import Loop, UnlessSkipped, check_loop, scale_of
 from optplan.targets.torch.notice import hand_over
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from optplan.resolve.plan import Plan
     from optplan.targets.torch.compiled import Compiled
 
+UNFUSED = (
+    "write `torch: {fused: false}`, or set `self.automatic_optimization = False`, leave `gradient_clip_val` out "
+    "and call `compiled.step`"
+)
 CURE = "pass `**optplan.hosts.lightning.trainer_arguments(plan)` to `Trainer`"
 
 
@@ -31,6 +37,7 @@ def configuration(compiled: Compiled, module: nn.Module, trainer: Any) -> tuple[
         _warn(compiled)
     elif _automatic(trainer):
         check_loop(compiled.plan, loop_of(trainer, compiled))
+        check_clipped(compiled.plan, trainer)
         _check_length(compiled.plan, trainer)
     if trainer is None or _automatic(trainer):
         hand_over(compiled.plan)
@@ -49,6 +56,24 @@ def check_manual(module: Any) -> None:
             "Lightning makes the updates of this module itself, and `compiled.step` would make others: set "
             "`self.automatic_optimization = False`, or return the loss from `training_step` instead"
         )
+
+
+def check_fused(plan: Plan, *, clips: bool, scales: bool) -> None:
+    """ConfigError (OP506) where Lightning clips and scales, and the one optimizer is fused.
+
+    Lightning leaves it to a fused optimizer to take the scale out, within the update, where it is too late to clip.
+    """
+    optimizers = {group.optimizer for group in plan.groups}
+    fused = any(group.options_of("torch").get("fused") for group in plan.groups)
+    if clips and scales and fused and len(optimizers) == 1:
+        what = f"Lightning does not clip under a loss scale for a fused optimizer, and `{optimizers.pop()}` is fused"
+        raise ConfigError([refused_at(None if plan.clip is None else plan.clip.origin, what, UNFUSED, "OP506")])
+
+
+def check_clipped(plan: Plan, trainer: Any) -> None:
+    """As `check_fused`, by what `trainer` does."""
+    clips = bool(trainer.gradient_clip_val) and not _clips_itself(trainer.lightning_module)
+    check_fused(plan, clips=clips, scales=getattr(trainer.precision_plugin, "scaler", None) is not None)
 
 
 def _check_length(plan: Plan, trainer: Any) -> None:

@@ -1,7 +1,7 @@
 """Whether a loop of one's own carries out what a plan says of a step: looked at once, after the first update.
 
 `optimizer.step()` alone knows nothing of `clip`, `accumulate` and `loss_scale`.  Who leaves one of them out is told so
-by a warning to the logger `optplan`.
+by a warning to the logger `optplan`.  Where gradients are within the limit of `clip` nobody can tell: nothing is said.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _HANDED_OVER: WeakValueDictionary[int, Plan] = WeakValueDictionary()
 _CURE = (
     "call `compiled.step(loss)` in place of the backward pass, `optimizer.step()`, `scheduler.step()`, `zero_grad()`"
 )
-# How far from the limit a norm may be that somebody has brought to it
-_CLOSE = 1e-3
+# How far above the limit gradients may be that somebody has brought to it: as far as bfloat16 rounds
+_CLOSE = 2.0**-8
 
 
 def hand_over(plan: Plan) -> None:
@@ -90,7 +90,7 @@ class Notice:
             getLogger("optplan").warning(words, ", ".join(ignored), _CURE, ", ".join(cures))
 
     def _within(self) -> bool:
-        """Whether the gradients are at the very limit, so that somebody has clipped them by other means."""
+        """Whether the gradients are no larger than clipping leaves them, by whatever means; a nan stays one."""
         clip = self._plan.clip
         if clip is None:
             return True
@@ -100,7 +100,7 @@ class Notice:
             gradients = [each for parameter in self._parameters if (each := parameter.grad) is not None]
             sizes = [float(each.abs().max()) for each in gradients if not each.is_sparse and each.numel()]
             size = max(sizes, default=0.0)
-        return abs(size - clip.limit) <= _CLOSE * clip.limit
+        return not size > clip.limit * (1 + _CLOSE)
 
     def _gathered(self) -> bool:
         """Whether the gradients may be of as many batches: each but the first has been written into them."""

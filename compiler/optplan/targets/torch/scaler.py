@@ -82,6 +82,11 @@ class PlanScaler(GradScaler):
         if self._scale is not None and self._per_optimizer_states[id(optimizer)]["stage"] is OptState.READY:
             self.unscale_(optimizer)
 
+    def unscaled(self, optimizer: Optimizer) -> bool:
+        """Whether gradients have been unscaled since the last `update()`: those that are added now never would be."""
+        states = self._per_optimizer_states if self.is_enabled() else {}
+        return id(optimizer) in states and states[id(optimizer)]["stage"] is not OptState.READY
+
     def step_if_finite(self, optimizer: Optimizer) -> bool:
         """As `step`, decided before the optimizer is called, so that a dropped update makes no state either.
 

@@ -9,8 +9,10 @@ Each piece is also to be had by itself, see `Compiled`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from inspect import Parameter, signature
 from logging import getLogger
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 _BACKWARD = "`compiled.step` makes the backward pass itself: leave out `loss.backward()`, and give it each loss once"
 _CLEARS = "`compiled.step` clears gradients itself: leave out `zero_grad()`"
+_UNSCALES = (
+    "`compiled.step` unscales and clips itself, once an update is due: leave out `compiled.clip_gradients()` and "
+    "`scaler.unscale_(optimizer)`, and after an update of your own call `scaler.update()`"
+)
 
 
 class Step:
@@ -69,10 +75,9 @@ class Step:
         if self.notice is not None:
             self.notice.close()
             self.notice = None
-        if accumulate is not None and (not isinstance(accumulate, int) or accumulate < 1):
-            raise ValueError(f"`accumulate` counts the batches of an update, from 1, and is {accumulate!r}")
+        count = self._accumulate if accumulate is None else _count(accumulate)
         if self._evaluates:
-            if accumulate not in (None, 1) or update is False:
+            if count != 1 or update is False:
                 name = type(self._optimizer).__name__
                 raise ValueError(
                     f"`{name}` evaluates the loss anew: let the function that gives it go over all batches"
@@ -85,7 +90,11 @@ class Step:
             gathered = f"the gradients of {self.gathered} batch{'es' if self.gathered > 1 else ''} before this one"
             self._abandon()
             raise RuntimeError(f"{gathered} are gone: {_CLEARS}")
-        count = self._accumulate if accumulate is None else accumulate
+        if self._scaler is not None and self._scaler.unscaled(self._optimizer):
+            self._abandon()
+            raise RuntimeError(
+                f"the gradients before this batch have been unscaled, and its own would not be: {_UNSCALES}"
+            )
         scale = 1.0
         scaled = loss / count if count > 1 else loss
         if self._scaler is not None:
@@ -104,6 +113,10 @@ class Step:
             self._abandon()
             raise
         return StepResult(_bare(loss), length, scale, updated=updated, skipped=not updated)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, or what is read from a pickle, has parameters without gradients: it begins a new window
+        return {**self.__dict__, "gathered": 0, "_held": False}
 
     def clip(self) -> Tensor:
         """Clip the gradients as the plan says, unscaled first if they are not yet; their norm before."""
@@ -192,6 +205,15 @@ class Step:
         self._optimizer.zero_grad()
         loss, length = found[0]
         return StepResult(loss, length, 1.0, updated=True, skipped=False)
+
+
+def _count(accumulate: Any) -> int:
+    """A whole number of any kind as an `int`; ValueError for anything else."""
+    if not isinstance(accumulate, bool):
+        with suppress(TypeError):
+            if (count := index(accumulate)) >= 1:
+                return count
+    raise ValueError(f"`accumulate` counts the batches of an update, from 1, and is {accumulate!r}")
 
 
 def _backward(loss: Tensor) -> None:
