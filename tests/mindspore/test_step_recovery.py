@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import torch
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from mindspore.train import Model
 
 import optplan
@@ -37,6 +37,11 @@ pytestmark = pytest.mark.mindspore
 LOSS = nn.CrossEntropyLoss()
 PLAIN: dict[str, Any] = {"optplan": 1, "optimizer": {"type": "adamw", "lr": 0.01}}
 SGD: dict[str, Any] = {"optplan": 1, "optimizer": {"type": "sgd", "lr": 0.1}}
+
+
+def hundredth(given: Tensor, labels: Tensor) -> Tensor:
+    """A loss that is small enough for the largest scales."""
+    return ops.cross_entropy(given, labels) * 0.01
 
 
 # Exceptions
@@ -116,7 +121,7 @@ def test_after_an_interrupt_too(mindspore_mode: str) -> None:
 def test_nor_in_model() -> None:
     cell = network()
     model = Model(optplan.compile(PLAIN, cell).train_step(cell, LOSS).cell)
-    fails(lambda inputs, labels: model.train_network(inputs, labels), "inputs")
+    fails(model.train_network, "inputs")
     begun = weights(cell)
     model.train_network(*tensors(batch(0)))
     assert not same(begun, weights(cell))
@@ -130,17 +135,15 @@ def test_nor_in_model() -> None:
     [
         "dynamic(init=3e37, every=1)",
         "dynamic(init=3e37, every=1, growth=1.5, backoff=0.75)",
-        "fixed(3e38)",
         f"fixed({2.0**126})",
     ],
 )
 def test_a_scale_whose_inverse_is_no_normal_number(scale: str) -> None:
-    """The loss is small enough to bear it."""
     document = {**SGD, "loss_scale": scale}
     cell, model = network(), network_in_torch()
     ours: Any = optplan.compile(document, cell)
     theirs: Any = optplan.compile(document, model)
-    step = ours.train_step(cell, lambda given, labels: LOSS(given, labels) * 0.01)
+    step = ours.train_step(cell, hundredth)
     for number in range(6):
         found, wanted = step(*tensors(batch(number))), theirs.step(loss_in_torch(model, batch(number)) * 0.01)
         assert (found.scale, found.updated) == (wanted.scale, wanted.updated)
@@ -156,27 +159,21 @@ def test_a_scale_whose_inverse_is_no_normal_number(scale: str) -> None:
 def test_our_scalers_take_a_scale_out(loss_scale: LossScale, dtype: Any) -> None:
     scaler: Any = make_scaler(loss_scale)
     scale = loss_scale.init
-    values = np.array([1.5, -3.0, 0.0, 60000.0])
+    values = np.array([1.5, -3.0, 0.0, 30000.0])
     (found,) = scaler.unscale((Tensor(values, dtype),))
     assert found.dtype == dtype
     wanted = (values / scale).astype(found.asnumpy().dtype)
-    tiny = np.finfo(found.asnumpy().dtype).tiny
-    normal = (np.abs(wanted) >= tiny) & np.isfinite(wanted)
+    normal = np.abs(wanted) >= np.finfo(wanted.dtype).tiny
     assert found.asnumpy()[normal].tolist() == wanted[normal].tolist()
+    assert normal.any() or dtype == ms.float16
 
 
-def test_an_optimizer_cannot_take_such_a_scale_out() -> None:
-    for scale, fits in ((2.0**126, True), (2.0**127, False)):
-        document = {**SGD, "loss_scale": f"fixed({scale}, drop_overflow=false)"}
-        if fits:
-            cell = network()
-            begun = weights(cell)
-            step = optplan.compile(document, cell).train_step(cell, lambda given, labels: LOSS(given, labels) * 0.01)
-            assert step(*tensors(batch(0))).updated
-            assert not same(begun, weights(cell))
-        else:
-            with pytest.raises(ConfigError, match=r"`mindspore.nn.SGD` cannot take .* out of its gradients"):
-                optplan.compile(document, network())
+def test_an_optimizer_takes_the_largest_scale_out_that_is_allowed() -> None:
+    cell = network()
+    begun = weights(cell)
+    compiled = optplan.compile({**SGD, "loss_scale": f"fixed({2.0**126}, drop_overflow=false)"}, cell)
+    assert compiled.train_step(cell, hundredth)(*tensors(batch(0))).updated
+    assert not same(begun, weights(cell))
 
 
 # The rule of GradScaler, to the last digit
@@ -202,7 +199,7 @@ def test_the_scales_of_torch_are_kept(rule: LossScale) -> None:
     scales = []
     for _ in range(200):
         bad = generator.random() < 0.04
-        theirs.scale((parameter * (np.inf if bad else 0)).sum()).backward()
+        theirs.scale((parameter * (np.inf if bad else 0)).sum()).backward()  # type: ignore[no-untyped-call]  # as torch has it
         theirs.step(optimizer)
         theirs.update()
         optimizer.zero_grad()
@@ -233,7 +230,7 @@ def overflows() -> Iterator[tuple[int, bool]]:
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["new step", "step that ran"])
-def test_a_saved_scale_below_one_goes_on_falling(before: bool) -> None:  # noqa: FBT001 - a table
+def test_a_saved_scale_below_one_goes_on_falling(before: bool) -> None:
     document = {**SGD, "loss_scale": "dynamic(init=2)"}
     model = network_in_torch()
     theirs: Any = optplan.compile(document, model)
@@ -282,7 +279,7 @@ class Scaled(nn.Momentum):
     ids=str,
 )
 @pytest.mark.parametrize("place", ["main", "second"])
-def test_no_optimizer_takes_out_a_scale_that_is_not_there(more: dict[str, Any], fits: bool, place: str) -> None:  # noqa: FBT001
+def test_no_optimizer_takes_out_a_scale_that_is_not_there(more: dict[str, Any], fits: bool, place: str) -> None:
     name = "test_scaled"
     if name not in catalog().optimizers:
         optplan.register(optplan.OwnOptimizer(name, mindspore=Scaled, settings={"lr": 0.1}))

@@ -160,13 +160,13 @@ def test_it_is_the_loop_written_by_hand(kind: Kind, step: dict[str, Any]) -> Non
 
 
 def factor(t: int) -> float:
-    """The schedule as it is written down: a line from 0 over 10 updates, then half a cosine down to a tenth at the end.
+    """The schedule as it is written down: a line from 0, then half a cosine towards a tenth over the rest of the run.
 
-    As in "SGDR", equation 5, over what is left of the run, the last update of which has the end.
+    The cosine is that of Loshchilov and Hutter, "SGDR", equation 5.
     """
     if t < WARMUP:
         return t / WARMUP
-    return 0.1 + 0.9 * (1 + cos(pi * (t - WARMUP) / (UPDATES - 1 - WARMUP))) / 2
+    return 0.1 + 0.9 * (1 + cos(pi * (t - WARMUP) / (UPDATES - WARMUP))) / 2
 
 
 def test_it_is_the_loop_with_a_scheduler_of_torch() -> None:

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from optplan.resolve.training import LossScale
 
 
-# Optimizers multiply by the inverse, and MindSpore takes what is below the normal numbers of float32 for 0
-_LARGEST_CARRIED = 2.0**126
-
-
 class Member(NamedTuple):
     """A native optimizer and the groups that it carries out."""
 
@@ -114,9 +110,6 @@ def _member(
     arguments: dict[str, Any] = dict(by.constants)
     if flat and getattr(native, "takes_flat", False):
         arguments["flat"] = flat
-    if scale > _LARGEST_CARRIED:
-        what = f"`{by.class_name}` cannot take `{loss_scale}` out of its gradients: its inverse is 0 in float32 here"
-        raise ConfigError([diagnostic("OP501", what, help=f"write `fixed({scale:g})`, or a scale of 2**126 at most")])
     if scale != 1:
         arguments["loss_scale"] = scale
     for key, value in first.values:
