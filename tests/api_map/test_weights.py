@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from optplan.api_map import Figures, Pair
     from tests.agreement.table import Mode
 
-pytestmark = pytest.mark.mindspore
+# Fifty updates of every class of either framework: minutes in all
+pytestmark = [pytest.mark.mindspore, pytest.mark.long]
 
 MEASURED = [pair for pair in pairs() if pair.verdict != "unmeasured"]
 # How much another machine may differ where the difference is rounding, and where it is the formula.
