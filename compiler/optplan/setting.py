@@ -99,9 +99,9 @@ class Setting:
     def _check_range(self, value: float) -> str | None:
         low, high = self.minimum, self.maximum
         if low is not None and (value <= low if self.exclusive_minimum else value < low):
-            return f"must be {'above' if self.exclusive_minimum else 'at least'} {low:g}"
+            return f"must be {'above' if self.exclusive_minimum else 'at least'} {_shown(low)}"
         if high is not None and (value >= high if self.exclusive_maximum else value > high):
-            return f"must be {'below' if self.exclusive_maximum else 'at most'} {high:g}"
+            return f"must be {'below' if self.exclusive_maximum else 'at most'} {_shown(high)}"
         return None
 
     def _plain(self) -> list[str]:
@@ -115,11 +115,10 @@ class Setting:
         else:
             bounds = []
             if self.minimum is not None:
-                bounds.append(f"{'above' if self.exclusive_minimum else 'of at least'} {self.minimum:g}")
+                bounds.append(f"{'above' if self.exclusive_minimum else 'of at least'} {_shown(self.minimum)}")
             if self.maximum is not None:
-                bounds.append(
-                    f"{'below' if self.exclusive_maximum else 'at most' if bounds else 'of at most'} {self.maximum:g}"
-                )
+                most = "below" if self.exclusive_maximum else "at most" if bounds else "of at most"
+                bounds.append(f"{most} {_shown(self.maximum)}")
             parts = [" ".join(["a whole number" if self.kind == "int" else "a number", " and ".join(bounds)]).rstrip()]
         return [*parts, "null"] if self.nullable else parts
 
@@ -164,3 +163,8 @@ def read_setting(name: str, entry: Mapping[str, Any], document: Mapping[str, Any
     parts = default if isinstance(default, tuple) else ()
     items = tuple(replace(item, default=part) for item, part in zip(setting.items, parts, strict=False))
     return replace(setting, default=default, items=items or setting.items)
+
+
+def _shown(limit: float) -> str:
+    """A limit as a file would have it: counts in full."""
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"

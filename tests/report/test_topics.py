@@ -117,9 +117,9 @@ def test_the_page_of_a_form_has_its_defaults_and_ranges() -> None:
     text = text_of("loss_scale.dynamic")
     assert "written `dynamic(init=65536, growth=2, backoff=0.5, every=2000)`" in text
     assert "backoff 0.5 if left out; a number above 0 and below 1 or an expression." in text
-    assert "every 2000 if left out; a whole number of at least 1 or an expression." in text
+    assert "every 2000 if left out; a whole number of at least 1 and at most 2147483647 or an expression." in text
     assert "floor of 1" in text
-    assert "required; a number above 0 or an expression." in text_of("clip.norm.limit")
+    assert "required; a number above 0 and at most 3.40282e+38 or an expression." in text_of("clip.norm.limit")
 
 
 def test_the_page_of_accumulate_says_what_units_count() -> None:
