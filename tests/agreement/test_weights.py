@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.mindspore
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# Muon's iterations in bfloat16 take half a minute: of its settings one is seen each time
+TAKEN = [
+    pytest.param(
+        case, marks=[pytest.mark.long] if case.optimizer == "muon" and case.name != "alone" else [], id=str(case)
+    )
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", TAKEN)
 def test_the_weights_agree(
     case: Case, mindspore_mode: Mode, measured: Callable[[Measurement], None], stated: Table | None
 ) -> None:

@@ -198,7 +198,13 @@ class Waiting(Case):
 CASES = [Waiting(kind, "every curve", each["every curve"]) for kind, each in SETTINGS.items()]
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.optimizer for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.long] if case.optimizer == "muon" else [], id=case.optimizer)
+        for case in CASES
+    ],
+)
 def test_the_weights_are_pytorchs(case: Waiting) -> None:
     mine, classes = train_mindspore(case, LOSSES)
     theirs = train_torch(case, losses=LOSSES)
