@@ -37,7 +37,7 @@ ROOMS = {
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
     "targets.fit": "diagnostics catalog registry resolve",
-    "targets.growing": "diagnostics | resolve",
+    "targets.growing": "diagnostics targets.fit | resolve",
     "targets.sharing": "| catalog resolve",
     "targets.spec": "diagnostics",
     "targets.torch": "diagnostics setting catalog resolve state step compiled targets.choose targets.fit "

@@ -11,16 +11,48 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Collector, ConfigError, diagnostic
+from optplan.targets.fit import check_network
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from optplan.resolve.network import Network
     from optplan.resolve.plan import Case, Group, Plan
 
-__all__ = ["check_same", "fault", "joined", "new_names", "some"]
+__all__ = ["fault", "grown"]
 
 # How many names a message tells
 _NAMED = 5
+
+
+def grown(
+    before: Plan,
+    plan: Plan | None,
+    network: Network,
+    were: Mapping[str, object],
+    now: Mapping[str, object],
+    inside: Iterable[object],
+    model: str,
+) -> Plan:
+    """The plan of a whole network that has grown by the parameters `inside`; see `new_names` for `were` and `now`.
+
+    `plan` is what the caller made of `network`; None where it is made again as `before` was.  `model` is what the
+    framework calls a network.  ConfigError (OP709) where it cannot be added, or nothing of it is trained.
+    """
+    new = new_names(were, now, inside)
+    if plan is None:
+        again = getattr(before, "again", None)
+        if again is None:
+            cure = f"pass `plan=optplan.plan(config, {model}, ...)`, made from the network as it is now"
+            raise fault("this plan was read from JSON, or copied, and knows no file to go by", cure)
+        plan = again(network)
+    else:
+        check_network(plan, network)
+    check_same(before, plan, new)
+    whole = joined(before, plan, new)
+    if len(whole.groups) == len(before.groups):
+        raise fault(f"nothing new in the module is trained: {some(new)}", "a rule freezes it, or its own gradients")
+    return whole
 
 
 def new_names(were: Mapping[str, object], now: Mapping[str, object], inside: Iterable[object]) -> list[str]:

@@ -12,8 +12,8 @@ from mindspore import nn
 
 from optplan.catalog import catalog
 from optplan.targets.choose import require
-from optplan.targets.fit import check_groups, check_network, gradients_by_rule
-from optplan.targets.growing import check_same, fault, joined, new_names, some
+from optplan.targets.fit import check_groups, gradients_by_rule
+from optplan.targets.growing import fault, grown
 from optplan.targets.mindspore.checking import check_carried, check_names, has_sparse, in_order
 from optplan.targets.mindspore.view import view
 
@@ -29,19 +29,7 @@ def add(compiled: Compiled, module: nn.Cell, plan: Plan | None) -> None:
     seen = view(compiled.cell)
     now = dict(zip(seen.network.names, seen.parameters, strict=True))
     were = {name: compiled.parameter(name) for name in compiled.plan.names}
-    new = new_names(were, now, view(module).parameters)
-    if plan is None:
-        again = getattr(compiled.plan, "again", None)
-        if again is None:
-            cure = "pass `plan=optplan.plan(config, cell, ...)`, made from the network as it is now"
-            raise fault("this plan was read from JSON, or copied, and knows no file to go by", cure)
-        plan = again(seen.network)
-    else:
-        check_network(plan, seen.network)
-    check_same(compiled.plan, plan, new)
-    whole = joined(compiled.plan, plan, new)
-    if len(whole.groups) == len(compiled.plan.groups):
-        raise fault(f"nothing new in the module is trained: {some(new)}", "a rule freezes it, or its own gradients")
+    whole = grown(compiled.plan, plan, seen.network, were, now, view(module).parameters, "cell")
     check_groups(whole)
     require(whole, seen.network, "mindspore", catalog())
     check_carried(whole, dict(zip(seen.network.names, seen.network.dtypes, strict=True)))

@@ -12,8 +12,8 @@ from torch import nn
 
 from optplan.catalog import catalog
 from optplan.targets.choose import require
-from optplan.targets.fit import check_groups, check_network
-from optplan.targets.growing import check_same, fault, joined, new_names, some
+from optplan.targets.fit import check_groups
+from optplan.targets.growing import fault, grown
 from optplan.targets.torch.bind import native_group
 from optplan.targets.torch.optimizer import MultiOptimizer, arguments, optimizer_class
 from optplan.targets.torch.schedule import PlanScheduler
@@ -37,20 +37,8 @@ def add(compiled: Compiled, module: nn.Module, plan: Plan | None) -> None:
     seen = view(compiled.module, sharded=True)
     parameters = dict(zip(seen.network.names, seen.parameters, strict=True))
     were = {name: compiled.parameter(name) for name in compiled.plan.names}
-    new = new_names(were, parameters, module.parameters())
-    if plan is None:
-        again = getattr(compiled.plan, "again", None)
-        if again is None:
-            cure = "pass `plan=optplan.plan(config, model, ...)`, made from the network as it is now"
-            raise fault("this plan was read from JSON, or copied, and knows no file to go by", cure)
-        plan = again(seen.network)
-    else:
-        check_network(plan, seen.network)
-    check_same(compiled.plan, plan, new)
-    whole = joined(compiled.plan, plan, new)
+    whole = grown(compiled.plan, plan, seen.network, were, parameters, module.parameters(), "model")
     added = whole.groups[len(compiled.plan.groups) :]
-    if not added:
-        raise fault(f"nothing new in the module is trained: {some(new)}", "a rule freezes it, or its own gradients")
     _take_in(compiled, whole, added, seen, parameters)
 
 
