@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import settings
+
+from optplan.catalog import catalog, change_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Workers share the machine's cores; set before any test imports a framework
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -38,6 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("mindspore") is not None:
             item.fixturenames[:] = ["mindspore_mode", *(name for name in item.fixturenames if name != "mindspore_mode")]
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """What a test registers is gone after it, so that no test sees what another one brought."""
+    before = catalog()
+    yield
+    change_catalog(lambda _: before)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from mindspore.train import Model
 
 import optplan
 from optplan import ConfigError
-from optplan.catalog import catalog
 from optplan.resolve.training import LossScale
 from optplan.targets.mindspore.scaling import make_scaler
 from tests.mindspore.stepping import (
@@ -281,8 +280,7 @@ class Scaled(nn.Momentum):
 @pytest.mark.parametrize("place", ["main", "second"])
 def test_no_optimizer_takes_out_a_scale_that_is_not_there(more: dict[str, Any], fits: bool, place: str) -> None:
     name = "test_scaled"
-    if name not in catalog().optimizers:
-        optplan.register(optplan.OwnOptimizer(name, mindspore=Scaled, settings={"lr": 0.1}))
+    optplan.register(optplan.OwnOptimizer(name, mindspore=Scaled, settings={"lr": 0.1}))
     document: dict[str, Any] = {"optplan": 1, "optimizer": {"type": name, "lr": 0.1}, **more}
     if place == "second":
         document |= {"optimizer": SGD["optimizer"], "optimizers": {"own": {"type": name, "lr": 0.1}}}
