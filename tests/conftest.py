@@ -38,9 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before marks are looked at
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Have MindSpore set up before the first test that needs it, in no process that runs none of these."""
+    graph = config.getoption("--mindspore-mode") == "graph"
     for item in items:
+        if graph and item.get_closest_marker("long_in_graph") is not None:
+            item.add_marker(pytest.mark.long)
         if isinstance(item, pytest.Function) and item.get_closest_marker("mindspore") is not None:
             item.fixturenames[:] = ["mindspore_mode", *(name for name in item.fixturenames if name != "mindspore_mode")]
 

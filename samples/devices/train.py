@@ -72,16 +72,8 @@ def batches(images: Tensor, labels: Tensor, rank: int, world: int) -> Iterator[t
             yield images[part], labels[part]
 
 
-def main() -> None:
-    """Train, and print what the first process has learned."""
-    parser = argparse.ArgumentParser(description="Train by several processes.")
-    several = "WORLD_SIZE" in os.environ
-    parser.add_argument("--engine", choices=["ddp", "fully_shard", "zero"], default="ddp")
-    engine = parser.parse_args().engine if several else "alone"
-    rank, world = 0, 1
-    if several:
-        distributed.init_process_group("gloo")
-        rank, world = distributed.get_rank(), distributed.get_world_size()
+def learn(engine: str, rank: int, world: int) -> None:
+    """Train as one of `world` processes; the first prints what was learned."""
     pixels, classes = load_digits(return_X_y=True)
     images, labels = torch.tensor(pixels / 8 - 1, dtype=torch.float32), torch.tensor(classes)
 
@@ -101,7 +93,21 @@ def main() -> None:
         print(f"{engine}, {world} processes: {steps} updates, loss scale {result.scale:g}")
         print(f"norm of the first gradient {norms[0]:.4f}, of the last {norms[-1]:.4f}")
         print(f"test loss {cross_entropy(logits, labels[:HELD_OUT]).item():.4f}, accuracy {100 * right:.2f} %")
-    if several:
+
+
+def main() -> None:
+    """Join the other processes, if there are any, and train."""
+    parser = argparse.ArgumentParser(description="Train by several processes.")
+    parser.add_argument("--engine", choices=["ddp", "fully_shard", "zero"], default="ddp")
+    engine = parser.parse_args().engine
+    if "WORLD_SIZE" not in os.environ:
+        learn("alone", rank=0, world=1)
+        return
+    distributed.init_process_group("gloo")
+    try:
+        learn(engine, distributed.get_rank(), distributed.get_world_size())
+    finally:
+        # The wrapper is gone by now: were it the last to hold the group, it could wait for the group's threads for ever
         distributed.destroy_process_group()
 
 

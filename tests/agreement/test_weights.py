@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.mindspore
 
 
-# Muon's iterations in bfloat16 take half a minute: of its settings one is seen each time
-TAKEN = [
-    pytest.param(
-        case, marks=[pytest.mark.long] if case.optimizer == "muon" and case.name != "alone" else [], id=str(case)
-    )
-    for case in CASES
-]
+def _marks(case: Case) -> list[pytest.MarkDecorator]:
+    """Muon's iterations in bfloat16 take half a minute, and each setting is a graph of its own: one is always seen."""
+    if case.name == "alone":
+        return []
+    return [pytest.mark.long if case.optimizer == "muon" else pytest.mark.long_in_graph]
+
+
+TAKEN = [pytest.param(case, marks=_marks(case), id=str(case)) for case in CASES]
 
 
 @pytest.mark.parametrize("case", TAKEN)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def run(module: str, world: int, folder: Path, *arguments: str, seconds: float = 90) -> list[Any]:
+def run(module: str, world: int, folder: Path, *arguments: str, seconds: float = 240) -> list[Any]:
     """What each of `world` processes of `python -m MODULE RANK WORLD FOLDER ARGUMENTS` saved as `FOLDER/RANK.pt`.
 
     They meet by a file in the folder.  The test fails with what they said where one of them fails or all take longer.
@@ -35,13 +35,13 @@ def run(module: str, world: int, folder: Path, *arguments: str, seconds: float =
         return _run(module, world, folder, arguments, seconds)
 
 
-def run_torchrun(program: Path, world: int, folder: Path, *arguments: str, seconds: float = 90) -> str:
+def run_torchrun(program: Path, world: int, folder: Path, *arguments: str, seconds: float = 240) -> str:
     """What `world` processes of `python PROGRAM ARGUMENTS` said that `torchrun` started; as `run_msrun`."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     return _run_together([*torchrun, str(program), *arguments], folder, seconds)
 
 
-def run_msrun(program: Path, world: int, folder: Path, *arguments: str, seconds: float = 150) -> str:
+def run_msrun(program: Path, world: int, folder: Path, *arguments: str, seconds: float = 240) -> str:
     """What MindSpore's `msrun` said, which runs `python PROGRAM ARGUMENTS` in `world` processes, logs in the folder.
 
     The test fails with what was said where one of them fails, or all take longer.

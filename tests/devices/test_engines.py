@@ -33,7 +33,10 @@ def of_all(engine: str, world: int, folder: Path) -> dict[str, list[dict[str, An
 
 
 @pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.long)])
-@pytest.mark.parametrize("engine", ["DDP", "fully_shard", "ZeRO", "partly sharded", "FSDP1"])
+@pytest.mark.parametrize(
+    "engine",
+    ["DDP", "fully_shard", *(pytest.param(one, marks=pytest.mark.long) for one in ("ZeRO", "partly sharded", "FSDP1"))],
+)
 def test_several_processes_train_as_one(engine: str, world: int, tmp_path: Path) -> None:
     for case, processes in of_all(engine, world, tmp_path).items():
         alone = in_one_process(case)

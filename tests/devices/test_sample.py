@@ -31,6 +31,7 @@ def test_one_process_learns(alone: list[str]) -> None:
     assert float(alone[2].split()[-2]) > 90
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("engine", "world"), [("ddp", 2), ("fully_shard", 2), ("zero", 3)])
 def test_several_processes_learn_the_same(engine: str, world: int, alone: list[str], tmp_path: Path) -> None:
     said = run_torchrun(PROGRAM, world, tmp_path, "--engine", engine).splitlines()

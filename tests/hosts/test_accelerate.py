@@ -108,6 +108,7 @@ def test_with_two_processes_the_schedule_counts_updates(tmp_path: Path) -> None:
     torch.testing.assert_close(first["weights"], weights(model), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_prepared_scheduler_is_stepped_once_for_each_process(tmp_path: Path) -> None:
     compiled = optplan.compile(ADAMW, network())
     twice = [compiled.plan.value("3.weight", "lr", t) for t in range(0, 16, 2)]

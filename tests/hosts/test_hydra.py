@@ -118,12 +118,14 @@ def test_overrides_on_the_command_line_change_the_plan(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_another_file_of_the_group_can_be_chosen(tmp_path: Path) -> None:
     done = run(tmp_path, "optim=adamw", "epochs=1")
     assert (done.returncode, done.stderr) == (0, "")
     assert [row[1:3] for row in table(done.stdout)[:-1]] == [["default", "adamw"], ["no_decay", "adamw"]]
 
 
+@pytest.mark.long
 def test_a_faulty_override_is_told_by_its_name(tmp_path: Path) -> None:
     done = run(tmp_path, "optim.rules.0.where=nrm")
     assert done.returncode == 1

@@ -56,6 +56,7 @@ def train(document: dict[str, Any], epochs: int, folder: Path, *, resume: bool =
     return network, compiled
 
 
+@pytest.mark.long_in_graph
 @pytest.mark.parametrize("document", [ONE, DOCUMENT], ids=["one", "several"])
 def test_a_stop_changes_nothing(document: dict[str, Any], tmp_path: Path) -> None:
     whole, uninterrupted = train(document, EPOCHS, tmp_path / "whole")

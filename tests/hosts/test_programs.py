@@ -30,6 +30,7 @@ def run(program: str, folder: Path, *arguments: str) -> tuple[int, float, str]:
     return int(found[1]), float(found[2]), found[3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", ["lightning", "transformers", "accelerate", "hydra"])
 def test_a_stop_changes_nothing(program: str, tmp_path: Path) -> None:
     stop, go_on = (["stop=3"], ["resume=true"]) if program == "hydra" else (["--stop", "3"], ["--resume"])

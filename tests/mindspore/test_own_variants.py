@@ -17,7 +17,7 @@ import optplan
 from optplan import ConfigError
 from optplan.catalog import catalog
 
-pytestmark = pytest.mark.mindspore
+pytestmark = [pytest.mark.mindspore, pytest.mark.long_in_graph]
 
 STEPS = 10
 # What a document says of a class, and what the class is given by hand beside the rate; the rate of both.

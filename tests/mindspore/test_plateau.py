@@ -261,6 +261,7 @@ def trained_in_torch(written: dict[str, Any], begin: float) -> list[float]:
     return found
 
 
+@pytest.mark.long_in_graph
 @pytest.mark.parametrize(("optimizer", "key", "text"), ALONE, ids=[f"{each[0]['type']} {each[1:]}" for each in ALONE])
 def test_one_key_alone(optimizer: dict[str, Any], key: str, text: str) -> None:
     written = {"optplan": 1, "optimizer": {"lr": 0.05, **optimizer}, "schedule": {key: plateau(text)}}

@@ -38,10 +38,11 @@ LAYERED = {
 }
 
 
-STEPS = [(SEVERAL, 2, use) for use in USES] + [(LAYERED, 9, "one_step_cell")]
+MANY = pytest.param(LAYERED, 9, "one_step_cell", id="many groups", marks=pytest.mark.long_in_graph)
+STEPS = [*(pytest.param(SEVERAL, 2, use, id=use) for use in USES), MANY]
 
 
-@pytest.mark.parametrize(("config", "blocks", "use"), STEPS, ids=[*USES, "many groups"])
+@pytest.mark.parametrize(("config", "blocks", "use"), STEPS)
 def test_a_compiled_step_uses_what_is_reported(config: dict[str, Any], blocks: int, use: str) -> None:
     """Three updates, two reports that make a reduction, three updates: as with a policy that knew of it."""
     found = {}

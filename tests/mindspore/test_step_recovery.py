@@ -73,6 +73,7 @@ def fails(run: Any, kind: str) -> None:
         run(inputs, labels)
 
 
+@pytest.mark.long_in_graph
 @pytest.mark.parametrize("kind", ["inputs", "labels"])
 @pytest.mark.parametrize("more", [{}, {"accumulate": 2}, {"loss_scale": "dynamic(init=8, every=2)"}], ids=str)
 def test_after_an_exception_a_step_trains_as_if_there_had_been_none(kind: str, more: dict[str, Any]) -> None:

@@ -40,8 +40,12 @@ LAYERED = {
 
 @pytest.mark.parametrize(
     ("config", "blocks", "groups", "members"),
-    [(ONE, 2, 1, 1), (SEVERAL, 2, 5, 5), (LAYERED, 2, 6, 6), (LAYERED, 9, 20, 1)],
-    ids=["one", "several", "layered", "many groups"],
+    [
+        pytest.param(ONE, 2, 1, 1, id="one"),
+        pytest.param(SEVERAL, 2, 5, 5, id="several"),
+        pytest.param(LAYERED, 2, 6, 6, id="layered", marks=pytest.mark.long_in_graph),
+        pytest.param(LAYERED, 9, 20, 1, id="many groups", marks=pytest.mark.long_in_graph),
+    ],
 )
 def test_every_use_gives_the_same_weights(config: dict[str, object], blocks: int, groups: int, members: int) -> None:
     """`members` counts native optimizers: beyond sixteen groups, those that differ in rate and decay share one."""

@@ -24,7 +24,7 @@ from tests.recipes.vision import convnext, dinov2, vit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.mindspore
+pytestmark = [pytest.mark.mindspore, pytest.mark.long_in_graph]
 
 # MindSpore's first call takes its time with each parameter, and more with each group
 SMALLER: dict[str, Callable[[], nn.Module]] = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.agreement.settings import Case
 
-pytestmark = pytest.mark.mindspore
+pytestmark = [pytest.mark.mindspore, pytest.mark.long_in_graph]
 
 HALF, WHOLE = 25, 50
 # One of each optimizer with all the state that it has, schedules of everything; and with no more than it must have.

@@ -56,6 +56,7 @@ def rate(given: Any, step: Tensor) -> float:
     return float(value.asnumpy())
 
 
+@pytest.mark.long_in_graph
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_rates_are_those_of_get_lr_and_get_lr_parameter(name: str) -> None:
     compiled = compiled_for(name)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
