@@ -98,6 +98,10 @@ def _cure(source: object) -> str:
 
     if target_of(source) is not None:
         return "the document comes first: `plan(config, model)`"
+    from optplan.resolve.plan import Plan as Made  # noqa: PLC0415 - as above
+
+    if isinstance(source, Made):
+        return "a plan is made already: bind it, by `plan.bind(model)`"
     return "it is loaded already" if isinstance(source, Config) else "pass a path, a mapping or a Config"
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from optplan.catalog import Catalog, OptimizerType
+    from optplan.setting import Setting
 
 __all__ = [
     "REQUIRED",
@@ -41,6 +42,7 @@ __all__ = [
     "lone_arguments",
     "native_arguments",
     "optimizer_classes",
+    "own_key",
     "pairs",
     "rows",
     "variant",
@@ -128,7 +130,8 @@ class Argument:
     """An argument of torch's class and those of MindSpore's that are it; `alike` if they mean the same.
 
     `torch` is None for one that only MindSpore has, `mindspore` empty for one that only torch has.  A default that one
-    side alone has, or has another of, makes an argument that is `alike` different.  `key` is what a document has.
+    side alone has, or has another of, makes an argument that is `alike` different, and so do `bounds`, which say which
+    class takes less than the other.  `key` is what a document has.
     """
 
     torch: str | None
@@ -138,6 +141,7 @@ class Argument:
     alike: bool
     defaults: tuple[Any, Any]
     key: str
+    bounds: str = ""
 
     def names(self, framework: str) -> tuple[str, ...]:
         """What it is called in `framework`."""
@@ -211,6 +215,13 @@ def variant(name: str, catalog: Catalog) -> OptimizerType | None:
     return catalog.optimizers.get(f"mindspore.{last}") if library == "mindspore.nn" else None
 
 
+def own_key(name: str, argument: str, catalog: Catalog) -> str:
+    """Where an argument of MindSpore's class stands in a document that has the class itself; empty if none has."""
+    own = variant(name, catalog)
+    settings = [] if own is None else [each for each in own.settings if _called(own, each) == argument]
+    return "".join(f"`{each}` of `type: {own.name}`" for each in settings) if own is not None else ""
+
+
 def native_arguments(name: str, catalog: Catalog) -> Mapping[str, Any]:
     """The arguments of a class with their defaults, `REQUIRED` where there is none; of torch's in no fixed order."""
     given = _document()["alone"].get(name, {}).get("arguments")
@@ -245,7 +256,8 @@ def lone_arguments(name: str, catalog: Catalog) -> tuple[Argument, ...]:
         if kind is not None and each != "params":
             settings = [setting for setting in kind.settings if setting == each or _called(kind, setting) == each]
             key = "".join(f"`{setting}` of `type: {kind.name}`" for setting in settings)
-        key = {"params": _document()["params"]["here"], "loss_scale": "`loss_scale:`"}.get(each, key)
+        shared = {"params": _document()["params"]["here"], "loss_scale": "`loss_scale:`"}
+        key = shared.get(each, key) if kind is not None else key
         torch, mindspore = (each, ()) if name.startswith("torch.") else (None, (each,))
         found.append(Argument(torch, mindspore, "none", "", False, (default, default), key))
     return tuple(found)
@@ -288,21 +300,50 @@ def _argument(pair: Pair, name: str, theirs: Mapping[str, Any], catalog: Catalog
     if name == "params":
         shared = _document()["params"]
         library = pair.mindspore.rpartition(".")[0]
-        return Argument(
-            name, (name,), "different", f"in MindSpore {shared[library]}", False, (REQUIRED, REQUIRED), shared["here"]
-        )
+        how = f"in MindSpore {shared.get(pair.mindspore, shared[library])}"
+        return Argument(name, (name,), "different", how, False, (REQUIRED, REQUIRED), shared["here"])
     said = pair.renamed.get(name, name if name in theirs else None)
     if said is None:
         how = _document()["only"]["torch.optim"][name]
         return Argument(name, (), "none", how, False, (mine, None), key)
     if isinstance(said, dict):
         verdict: Verdict = "unmeasured" if pair.verdict == "unmeasured" else "different"
-        return Argument(name, (said["is"],), verdict, said["how"], False, (mine, theirs[said["is"]]), key)
+        bounds = _bounds(pair, name, (said["is"],), catalog)
+        return Argument(name, (said["is"],), verdict, said["how"], False, (mine, theirs[said["is"]]), key, bounds)
     names = tuple(said) if isinstance(said, list) else (said,)
     default = theirs[names[0]] if len(names) == 1 else tuple(theirs[each] for each in names)
     if pair.verdict == "unmeasured":
         return Argument(name, names, "unmeasured", "", True, (mine, default), key)
-    return Argument(name, names, "same" if mine == default else "different", "", True, (mine, default), key)
+    bounds = _bounds(pair, name, names, catalog)
+    verdict = "same" if mine == default and not bounds else "different"
+    return Argument(name, names, verdict, "", True, (mine, default), key, bounds)
+
+
+def _bounds(pair: Pair, name: str, names: tuple[str, ...], catalog: Catalog) -> str:
+    """Which of the two classes refuses numbers that the other one takes, as far as the catalog has both."""
+    kind, own = canonical(pair.torch, catalog), variant(pair.mindspore, catalog)
+    if kind is None or own is None or name not in kind.settings:
+        return ""
+    found = [each for key, each in own.settings.items() if _called(own, key) in names]
+    mine = kind.settings[name].items or (kind.settings[name],)
+    theirs = found[0].items or found if len(found) == 1 else found
+    sides = (("MindSpore", tuple(zip(theirs, mine, strict=True))), ("torch", tuple(zip(mine, theirs, strict=True))))
+    said = {
+        f"{side} takes only {one.expects.removesuffix(' or an expression')}": None
+        for side, both in sides
+        for one, other in both
+        if _narrower(one, other)
+    }
+    # where each refuses what the other one takes, they mean different things
+    return next(iter(said)) if len(said) == 1 else ""
+
+
+def _narrower(one: Setting, other: Setting) -> bool:
+    """Whether a bound of `one` leaves out what `other` takes."""
+    low, high = ((float("-inf") if each.minimum is None else each.minimum) for each in (one, other))
+    least = (low, one.exclusive_minimum) > (high, other.exclusive_minimum)
+    low, high = ((float("inf") if each.maximum is None else each.maximum) for each in (one, other))
+    return least or (low, not one.exclusive_maximum) < (high, not other.exclusive_maximum)
 
 
 def _only_mindspore(pair: Pair, name: str, theirs: Mapping[str, Any], catalog: Catalog) -> Argument:
@@ -321,7 +362,7 @@ def _figures(entry: Mapping[str, Any] | None) -> Figures | None:
 
 def _alone() -> Iterator[Row]:
     for name, entry in _document()["alone"].items():
-        yield Row(name, "none", None, entry["none"])
+        yield Row(name, "none", None, entry["none"], entry.get("here", ""))
 
 
 def _schedulers() -> Iterator[Row]:

@@ -107,13 +107,16 @@ def _other_verbs(verb: Verb) -> None:
     _document_options(convert)
     about = "which settings stand: those of FILE, or those that were saved"
     convert.add_argument("--on-load", choices=("config", "checkpoint"), default="config", help=about)
+    about = "the update that STATE goes on with, counted from 0, where STATE does not say it"
+    convert.add_argument("--updates", metavar="N", type=_count, default=0, help=about)
     about = "whether what is missing, extra, or of another shape or optimizer is an error; if not, it is only told"
     convert.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True, help=about)
     convert.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
 
-    topics = verb("help", "explain a code, a key, an optimizer, a policy, a predicate or a class")
+    topics = verb("help", "explain a verb, a code, a key, an optimizer, a policy, a predicate or a class")
     _import_option(topics)
-    topics.add_argument("topic", metavar="TOPIC", nargs="?", help="as OP203, optimizer.adamw.betas, torch.optim.SGD")
+    about = "as convert, OP203, optimizer.adamw.betas, torch.optim.SGD"
+    topics.add_argument("topic", metavar="TOPIC", nargs="?", help=about)
 
     _import_option(verb("schema", "print the JSON Schema of documents, for editors"))
 

@@ -84,5 +84,8 @@ def target_of(model: object) -> str | None:
 
 def no_target(model: object) -> ConfigError:
     """The fault of a model that no target takes (OP503)."""
-    message = f"a `{type(model).__name__}` is no network"
-    return ConfigError([diagnostic("OP503", message, help="pass a `torch.nn.Module` or a `mindspore.nn.Cell`")])
+    if isinstance(model, type):
+        message, cure = f"`{model.__name__}` is a class, and no network", f"build one: `{model.__name__}(...)`"
+    else:
+        message, cure = f"a `{type(model).__name__}` is no network", "pass a `torch.nn.Module` or a `mindspore.nn.Cell`"
+    return ConfigError([diagnostic("OP503", message, help=cure)])

@@ -13,6 +13,7 @@ import atexit
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from optplan.arguments import USAGE, make_parser
@@ -219,10 +220,11 @@ def _convert(arguments: argparse.Namespace) -> int:
     from optplan.diagnostics import ConfigError  # noqa: PLC0415 - as above
 
     try:
-        saved = convert.read(arguments.state, plan)
+        saved = convert.read(arguments.state, plan, updates=arguments.updates)
         fitted, found = convert.fit(saved, plan, on_load=arguments.on_load, strict=arguments.strict)
-        status = tell(found.diagnostics, arguments.format)
-        convert.write(arguments.output, fitted, plan, arguments.made)
+        untold = convert.left_out(arguments.output, fitted)
+        status = tell((*found.diagnostics, *untold), arguments.format)
+        convert.write(arguments.output, fitted, plan, _network(arguments))
     except ConfigError as fault:
         return tell(fault.diagnostics, arguments.format)
     except OSError as fault:
@@ -236,18 +238,26 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _help(arguments: argparse.Namespace) -> int:
     from optplan.catalog import catalog  # noqa: PLC0415 - see the head of the module
     from optplan.diagnostics import suggestion  # noqa: PLC0415 - as above
+    from optplan.report.spelling import near  # noqa: PLC0415 - as above
     from optplan.report.topics import known_topics, topic_text, topics_text  # noqa: PLC0415 - as above
 
     _take_in_all()
     if arguments.topic is None:
-        say(topics_text(catalog()))
+        say(topics_text(catalog(), _VERBS))
         return FINE
     text = topic_text(arguments.topic, catalog())
-    if text is None:
-        cure = suggestion(arguments.topic, known_topics(catalog()), "`optplan help` lists the topics")
+    verb = arguments.topic.strip().lower()
+    if verb in _VERBS:
+        with suppress(SystemExit):  # argparse, once it has shown it
+            make_parser(_VERBS).parse_args([verb, "--help"])
+        text = None if text is None else f"\n{text}"
+    elif text is None:
+        close = near(arguments.topic, [*known_topics(catalog()), *_VERBS])
+        cure = suggestion(arguments.topic, close, "`optplan help` lists the topics")
         say(f"error: there is no topic `{arguments.topic}`\n   = help: {cure}", sys.stderr)
         return USAGE
-    say(text)
+    if text is not None:
+        say(text)
     return FINE
 
 

@@ -6,11 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from optplan.diagnostics import nearest
-from optplan.resolve.watches import Watches
 from optplan.state import files, stock
 from optplan.state.compare import place
 from optplan.state.saved import parse
+from optplan.weights import match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,15 +93,32 @@ class Compiled(ABC):
         update: bool | None = None,  # noqa: ARG002 - as above
         norm: bool = True,  # noqa: ARG002 - as above
     ) -> StepResult:
-        """One training step from the loss of one batch, in PyTorch; TypeError in MindSpore, which has `train_step`."""
+        """One training step from the loss of one batch, in PyTorch; TypeError in MindSpore, which has `train_step`.
+
+        It stands in place of `zero_grad`, `backward`, `optimizer.step` and `scheduler.step`: scale, gradients, and
+        where an update is due unscale, clip, update, schedule, clear.  `accumulate` counts for this batch in place of
+        the file's; `update=True` makes an update after this batch, at the end of an epoch, `update=False` none;
+        `norm=False` spares the norm where clipping does not need it.
+        """
         raise TypeError("no loss of MindSpore leads back to the network: use `compiled.train_step(network, loss_fn)`")
 
     def train_step(self, *args: Any, **options: Any) -> Any:  # noqa: ARG002 - what MindSpore's takes
-        """What trains a network with one batch, in MindSpore; TypeError in PyTorch, which has `step`."""
+        """What trains a network with one batch, in MindSpore; TypeError in PyTorch, which has `step`.
+
+        `train_step(network, loss_fn=None, *, accumulate=None, norm=True, jit=False)` is called once; what it gives is
+        called with each batch: `result = step(*inputs)`, with `update=True` for an update at the end of an epoch.  The
+        loss is `loss_fn(network(*inputs[:-1]), inputs[-1])`, without a `loss_fn` what `network(*inputs)` gives.
+        `accumulate` counts in place of the file's; `norm=False` spares the norm where clipping does not need it;
+        `jit=True` makes one graph of the step in PyNative mode too.
+        """
         raise TypeError("PyTorch needs no step made beforehand: call `compiled.step(loss)` with the loss of each batch")
 
     def loss_scale_manager(self) -> Any:
-        """The `loss_scale_manager` for MindSpore's `Model`; TypeError in PyTorch, which has `scaler`."""
+        """The `loss_scale_manager` for MindSpore's `Model`; TypeError in PyTorch, which has `scaler`.
+
+        None without a loss scale; ConfigError (OP501) for what `Model` would not do: clip, accumulate, or on CPU drop
+        an update.  `Model(compiled.train_step(network, loss_fn).cell)` does all of it.
+        """
         raise TypeError("loss scale managers are for `mindspore.train.Model`: use `compiled.scaler`")
 
     def adopt(self, optimizer: Any) -> None:  # noqa: ARG002 - what the one of PyTorch takes
@@ -115,6 +131,8 @@ class Compiled(ABC):
 
     def lr_of(self, name: str) -> float:
         """The learning rate that the next update uses for one parameter; KeyError if it is not trained."""
+        if not isinstance(name, str):
+            raise TypeError(f"a parameter is told by its name, and this is a `{type(name).__name__}`")
         group = self.plan.group_of(name)
         if group is None:
             raise KeyError(f"parameter {name!r} is frozen: it has no learning rate")
@@ -123,32 +141,17 @@ class Compiled(ABC):
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """Write `weights` into the network's parameters and statistics; all of them or none.
 
-        Names are canonical, a tied parameter's others, or the framework's own, as in `mindspore.load_checkpoint(path)`;
-        values are arrays or tensors of the parameter's shape, or of the one that it has in the plan, cast to its type.
-        KeyError for a name that is not there, ValueError for another shape, TypeError for anything but a mapping.
+        Names are canonical, a tied parameter's others, or either framework's own: a `state_dict()` of PyTorch and what
+        `mindspore.load_checkpoint(path)` gives are taken by the same network in either, with the statistics of norms.
+        Values are arrays or tensors of the parameter's shape, or of the one that it has in the plan or in the other
+        framework, cast to its type.  KeyError for a name that is not there, ValueError for another shape, TypeError for
+        anything but a mapping.
 
         Safe at any time.  In MindSpore `set_data`, `load_param_into_net` and `parameter[...] = ...` bind new memory,
         which a compiled step does not see: what they load after the first update is cut off from training, until the
         plan is bound to the network again.
         """
-        if not hasattr(weights, "items"):
-            raise TypeError(f"weights are a mapping of names to arrays, and this is a `{type(weights).__name__}`")
-        named = zip(self.plan.names, self.plan.shapes, strict=True)
-        shapes = {id(self._parameters[name]): shape for name, shape in named}
-        found = []
-        for name, value in weights.items():
-            parameter = self._parameters.get(self.plan.aliases.get(name, name), self._beside.get(name))
-            if parameter is None:
-                near = nearest(name, self._parameters)
-                hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-                raise KeyError(f"the network has no parameter {name!r}{hint}")
-            shape = tuple(parameter.shape)
-            if not hasattr(value, "shape"):
-                raise TypeError(f"{name!r} is a `{type(value).__name__}`, not an array or a tensor")
-            if tuple(value.shape) not in {shape, shapes.get(id(parameter))}:
-                raise ValueError(f"{name!r} has shape {tuple(value.shape)}, and the parameter {shape}")
-            found.append((parameter, value))
-        for parameter, value in found:
+        for parameter, value in match(weights, self.plan, self._parameters, self._beside):
             self._write(parameter, value)
 
     @abstractmethod
@@ -187,6 +190,9 @@ class Compiled(ABC):
         its curve starts from.  The update count, a dynamic loss scale and reports go on in either case.  Everything is
         copied, and all of it or nothing.
 
+        In MindSpore `optimizer` may be another one afterwards: where settings are loaded that are compiled into it, or
+        parameters that have not all had as many updates.  Steps of `train_step` go on with it.
+
         ConfigError for what is no saved state (OP702), and unless `strict=False` for what is missing, extra, of another
         shape or of another optimizer (OP703 to OP706); without it that begins anew or is left out, and is told.
         """
@@ -223,14 +229,9 @@ class Compiled(ABC):
         raise NotImplementedError
 
     def _load(self, saved: Saved, on_load: OnLoad, strict: bool) -> Differences:
-        placed = place(saved, self.plan, on_load=on_load, strict=strict, metrics=self._metrics)
+        placed = place(saved, self.plan, on_load=on_load, strict=strict)
         more = self._put(placed, strict=strict)
         return replace(placed.differences, diagnostics=(*placed.differences.diagnostics, *more))
-
-    @property
-    def _metrics(self) -> Sequence[str]:
-        """The metrics of the plan's watches."""
-        return Watches(self.plan.groups).each_metric
 
     @abstractmethod
     def _saved(self) -> Saved:

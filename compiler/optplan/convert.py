@@ -12,11 +12,13 @@ file is written whole or not at all.
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from optplan.catalog import catalog
-from optplan.diagnostics import ConfigError, Diagnostic
+from optplan.diagnostics import ConfigError, Diagnostic, diagnostic
 from optplan.readers.header import ReadError
 from optplan.readers.stock import Values, read_checkpoint, read_torch
 from optplan.resolve.watches import Watches
@@ -28,33 +30,36 @@ from optplan.targets.choose import lowering, why_not
 from optplan.targets.sharing import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from optplan.resolve.network import Network
     from optplan.resolve.plan import Group, Plan
     from optplan.state.compare import Differences
 
-__all__ = ["ENDINGS", "fit", "read", "write"]
+__all__ = ["ENDINGS", "fit", "left_out", "read", "write"]
 
 # By their public names
 _FLAT = frozenset({"mindspore.nn.Conv1d", "mindspore.nn.Conv1dTranspose"})
+# What each optimizer has once, where several stand behind one
+_MEMBER = re.compile(r"(?:^|\.)member([0-9]{1,9})\.global_step$")
 ENDINGS = (".safetensors", ".pt", ".ckpt")
 
 
-def read(path: str | os.PathLike[str], plan: Plan) -> Saved:
-    """The state that the file at `path` holds, as `plan` has names and order; ConfigError (OP701, OP702) if none."""
+def read(path: str | os.PathLike[str], plan: Plan, *, updates: int = 0) -> Saved:
+    """The state that the file at `path` holds, as `plan` has names and order; ConfigError (OP701, OP702) if none.
+
+    `updates` is t where the file does not tell it: the state dict of an optimizer that counts nothing.
+    """
     name = os.fspath(path)
     try:
         head = _head(name)
         if head.startswith(b"PK\x03\x04"):
             data = _arrays(read_torch(name))
-            return parse(data) if data.get("format") == FORMAT else stock.read(data, plan)
+            return parse(data) if data.get("format") == FORMAT else stock.read(data, plan, updates=updates)
         if head[8:9] == b"{":
             return files.read(name)
         if head.startswith(b"\n"):
-            tensors = {key: Array(*each) for key, each in read_checkpoint(name).items()}
-            state, updates = checkpoint.from_tensors(tensors, plan, _members(plan))
-            return Saved("mindspore", "", updates, _groups(plan, updates), state)
+            return _checkpoint({key: Array(*each) for key, each in read_checkpoint(name).items()}, plan, updates)
     except ReadError as fault:
         raise ConfigError([Diagnostic("OP701", "error", fault.message, name, help=fault.help)]) from fault
     message = (
@@ -65,7 +70,7 @@ def read(path: str | os.PathLike[str], plan: Plan) -> Saved:
 
 def fit(saved: Saved, plan: Plan, *, on_load: OnLoad = "config", strict: bool = True) -> tuple[Saved, Differences]:
     """The state that training by `plan` goes on from, and what differs; ConfigError as `state.compare.place` has it."""
-    placed = place(saved, plan, on_load=on_load, strict=strict, metrics=Watches(plan.groups).each_metric)
+    placed = place(saved, plan, on_load=on_load, strict=strict)
     state = {
         name: {field: _whole(value, group, shapes[name], field) for field, value in placed.state.get(name, {}).items()}
         for shapes in [dict(zip(plan.names, plan.shapes, strict=True))]
@@ -77,36 +82,66 @@ def fit(saved: Saved, plan: Plan, *, on_load: OnLoad = "config", strict: bool = 
         watches.restore(placed.reports)
     groups = _groups(plan, placed.updates, placed.settings, watches)
     target = plan.target or saved.framework
-    reports = tuple(watches.state)
-    return Saved(target, plan.fingerprint, placed.updates, groups, state, placed.scaler, reports), placed.differences
+    reports = tuple(watches.reports)
+    found = placed.differences
+    if not placed.updates and any(state.values()) and any(group.schedule for group in plan.groups):
+        what = "the saved state does not say which update it was: the schedules begin anew"
+        untold = diagnostic("OP703", what, help="say it: `--updates 1000`", severity="warning")
+        found = replace(found, diagnostics=(*found.diagnostics, untold))
+    return Saved(target, plan.fingerprint, placed.updates, groups, state, placed.scaler, reports), found
+
+
+def left_out(path: str | os.PathLike[str], saved: Saved) -> list[Diagnostic]:
+    """What of a state the form that the name's ending says has no place for, as a note (OP708); most often nothing."""
+    ending = Path(path).suffix.lower()
+    if ending == ".safetensors":
+        return []
+    lost = ["the loss scale"] if saved.scaler is not None else []
+    lost += ["what has been reported"] if saved.reports else []
+    if ending == ".pt" and saved.updates and not any("step" in fields for fields in saved.state.values()):
+        lost.append("the update")
+    if not lost:
+        return []
+    message = f"a `{ending}` has no place for {' and '.join(lost)}"
+    return [Diagnostic("OP708", "note", message, os.fspath(path), help="a `.safetensors` has all of it")]
 
 
 def write(path: str | os.PathLike[str], saved: Saved, plan: Plan, network: Network | None = None) -> None:
     """Write what `fit` gave, in the form that the name's ending says; OSError where it cannot be written.
 
-    A checkpoint is that of the optimizer to which MindSpore binds the plan.  ConfigError (OP708) where the form cannot
-    have the state, ValueError for another ending.
+    A checkpoint is that of the optimizer to which MindSpore binds the plan for the Cell `network`.  ConfigError (OP708)
+    where the form cannot have the state, ValueError for another ending.
     """
-    target = Path(path)
-    if target.suffix == ".safetensors":
-        files.write(target, saved, files.tensors(saved))
-    elif target.suffix == ".pt":
-        import torch  # noqa: PLC0415 - its own form is written by itself
-
+    ending = Path(path).suffix.lower()
+    if ending == ".safetensors":
+        files.write(path, saved, files.tensors(saved))
+    elif ending == ".pt":
+        try:
+            import torch  # noqa: PLC0415 - its own form is written by itself
+        except ImportError as fault:
+            message = "a `.pt` is written by PyTorch, which cannot be imported here"
+            cure = "write a `.safetensors`, which `compiled.restore` takes"
+            raise ConfigError([Diagnostic("OP708", "error", message, os.fspath(path), help=cure)]) from fault
         data = _tensors(stock.to_indices(saved, plan), plan, torch)
-        _replace(target, lambda file: torch.save(data, file))
-    elif target.suffix == ".ckpt":
+        with files.Beside(os.path.realpath(path)) as file:
+            torch.save(data, file)
+    elif ending == ".ckpt":
         if plan.target not in (None, "mindspore"):
             message = "a checkpoint of MindSpore has its names and shapes, and the network is of another framework"
             cure = (
                 "give the network's manifest made under MindSpore: `optplan params --network SPEC -o net.params.json`"
             )
             raise ConfigError([Diagnostic("OP708", "error", message, os.fspath(path), help=cure)])
+        if network is None and any(len(shape) == 3 for shape in plan.shapes):
+            message = "a plan alone does not tell which weights of three dimensions MindSpore has with four"
+            cure = "give the network beside it: `--network`, or `--params` with its manifest"
+            raise ConfigError([Diagnostic("OP708", "error", message, os.fspath(path), help=cure)])
         try:
             found = checkpoint.to_tensors(saved.state, saved.updates, plan, _members(plan), _flat(network))
         except ValueError as fault:
             raise ConfigError([Diagnostic("OP708", "error", str(fault), os.fspath(path))]) from fault
-        _replace(target, lambda file: file.writelines(checkpoint.pack(found)))
+        with files.Beside(os.path.realpath(path)) as file:
+            file.writelines(checkpoint.pack(found))
     else:
         raise ValueError(f"the name must end with one of {', '.join(ENDINGS)}: {os.fspath(path)!r}")
 
@@ -119,6 +154,26 @@ def _head(name: str) -> bytes:
             return file.read(64)
     except (OSError, ValueError) as fault:
         raise ReadError(f"the file cannot be read: {fault}") from fault
+
+
+def _checkpoint(tensors: Mapping[str, Array], plan: Plan, updates: int) -> Saved:
+    """The state that a checkpoint of MindSpore holds; what it has nothing of is in none of the groups."""
+    members = _members(plan)
+    there = {found[1] for name in tensors if (found := _MEMBER.search(name)) is not None}
+    if there and len(there) != len(members):
+        # As of a run that was added to, or whose parameters had not all had the same updates
+        message = f"the checkpoint is of an optimizer with {len(there)} members, and by this plan it has {len(members)}"
+        raise ReadError(message, "save it by `compiled.save(path)`, which needs no names but those of parameters")
+    state, t = checkpoint.from_tensors(tensors, plan, members, updates)
+    told = any(name.rpartition(".")[2] == checkpoint.COUNT for name in tensors)
+    if not told and not (t and any(state.values())):
+        cure = "save the optimizer, which has `global_step`: `mindspore.save_checkpoint(optimizer, path)`"
+        raise ReadError("the checkpoint has no optimizer in it, or not the update that it was at", cure)
+    groups = (
+        replace(group, parameters=tuple(name for name in group.parameters if name in state))
+        for group in _groups(plan, t)
+    )
+    return Saved("mindspore", "", t, tuple(groups), state)
 
 
 def _arrays(value: Any) -> Any:
@@ -218,13 +273,3 @@ def _tensor(value: Any, torch: Any, *, plain: bool) -> Any:
     if found is None:
         return value
     return int(found) if plain else torch.tensor(found, dtype=torch.float32)
-
-
-def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Put a file there, whole or not at all."""
-    beside = path.with_name(f".{path.name}.partial")
-    with beside.open("wb") as file:
-        fill(file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

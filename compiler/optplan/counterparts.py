@@ -73,9 +73,8 @@ class Counterpart:
         return self.name.removeprefix(self.library).strip('.(")')
 
     def answers(self, word: str) -> bool:
-        """Whether `word` is one of its names, or the last part of one."""
-        names = (self.name, *self.also)
-        return word in (*names, self.short, *(name.rpartition(".")[2] for name in self.also))
+        """Whether `word` is one of its names, or the end of one: `StepLR`, `lr_scheduler.StepLR`."""
+        return word == self.short or any(f".{name}".endswith(f".{word}") for name in (self.name, *self.also))
 
 
 @cache

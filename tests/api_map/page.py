@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from optplan.api_map import (
     VERDICTS,
     Pair,
+    Row,
     arguments,
     canonical,
     lone_arguments,
@@ -18,7 +19,7 @@ from optplan.api_map import (
 )
 from optplan.catalog import catalog
 from optplan.counterparts import counterparts
-from optplan.report.mapped import argument_text, figure_text, is_option, verdict_text
+from optplan.report.mapped import NO_KEY, argument_text, figure_text, is_option, verdict_text
 from optplan.report.notation import written
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ A figure is the largest |a - b| / max(|a|, rms of the tensor that a is in) after
 `plain` gradients are ordinary; `mixed` ones span nine decades and have exact zeros. Both classes have torch's defaults;
 where they are the same, the figure is the largest of all their settings. PyNative and Graph mode agree where nothing
 else is said. [The table of schedulers](schedulers.md) has their policies.
+
+On this page: [optimizers](#optimizers), [their arguments](#arguments-of-optimizers),
+[methods, attributes and functions](#methods-attributes-and-functions), [schedulers](#schedulers).
 """
 
 ARGUMENTS = """\
 A document has torch's names beside `type`, in both frameworks. `params` are the groups that `rules:` makes: in torch
 tensors, pairs of a name and a tensor, or groups with any key of the class; in `mindspore.nn` parameters, of which those
-with `beta` or `gamma` in their names are spared the decay, or groups with `params`, `lr`, `weight_decay`,
-`grad_centralization` and `order_params` alone; in the other two of MindSpore parameters, or groups with any key of the
-class. What says how torch computes, and changes no number, no class of MindSpore has:
+with `beta` or `gamma` in their names are spared the decay by all but AdaFactor and FTRL, or groups with `params`, `lr`,
+`weight_decay`, `grad_centralization` and `order_params` alone; in the other two of MindSpore parameters, or groups with
+any key of the class. What says how torch computes, and changes no number, no class of MindSpore has:
 """
 
 
@@ -66,7 +70,10 @@ def page() -> str:
             lines += [f"### `{name}`", "", *_table("argument | in a document", _lone(name)), ""]
     lines += ["## Methods, attributes and functions", ""]
     owners = dict.fromkeys(
-        row.owner for each in rows().values() for row in each if row.name not in (*optimizer_classes(), *counterparts())
+        placed(row)[0]
+        for each in rows().values()
+        for row in each
+        if row.name not in (*optimizer_classes(), *counterparts())
     )
     for owner in owners:
         lines += [f"### `{owner}`", ""]
@@ -102,7 +109,7 @@ def _alone() -> Iterator[str]:
         for row in rows().get(name, ()):
             own, kind = variant(name, catalog()), canonical(name, catalog())
             types = ", ".join(f"`type: {each.name}`" for each in (own, kind) if each is not None)
-            yield f"| `{name}` | {row.how} | {types} |"
+            yield f"| `{name}` | {row.how} | {row.here or types} |"
 
 
 def _options() -> Iterator[str]:
@@ -139,7 +146,13 @@ def _arguments(torch: str, others: list[Pair]) -> Iterator[str]:
 def _lone(name: str) -> Iterator[str]:
     for each in lone_arguments(name, catalog()):
         called = ", ".join((each.torch or "", *each.mindspore)).strip(", ")
-        yield f"| `{called}` | {each.key} |"
+        yield f"| `{called}` | {each.key or NO_KEY} |"
+
+
+def placed(row: Row) -> tuple[str, str]:
+    """Under which heading a row stands, and as what: the functions of torch.optim's modules stand together."""
+    module, _, last = row.owner.rpartition(".")
+    return (module, f"{last}.{row.short}") if last == row.short else (row.owner, row.short)
 
 
 def _members(owner: str) -> Iterator[str]:
@@ -147,8 +160,8 @@ def _members(owner: str) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for name, each in rows().items():
         for row in each:
-            if row.owner == owner and name not in (*optimizer_classes(), *counterparts()):
-                found.setdefault(f"{verdict_text(row)} | {row.here}", []).append(f"`{row.short}`")
+            if placed(row)[0] == owner and name not in (*optimizer_classes(), *counterparts()):
+                found.setdefault(f"{verdict_text(row)} | {row.here}", []).append(f"`{placed(row)[1]}`")
     yield from (f"| {', '.join(names)} | {text} |" for text, names in found.items())
 
 

@@ -132,6 +132,12 @@ DIFFERENT: Mapping[tuple[str, str], tuple[Settings, Settings]] = {
     ("adafactor", "weight_decay"): ({"weight_decay": 0.1, "eps": (1e-15, 1e-3)}, {"weight_decay": 0.1}),
 }
 
+# Arguments that do the same while the rate stays, and settings of torch's that show what they do when it changes.
+MOVING: Mapping[tuple[str, str], Settings] = {
+    ("mindspore.mint.optim.SGD", "lr"): {},
+    ("mindspore.nn.RMSProp", "momentum"): {"lr": 1e-3, "momentum": 0.9},
+}
+
 # What MindSpore's class is given in place of an argument of another meaning, and of its own.
 GIVEN: Mapping[str, Settings] = {
     "mindspore.nn.AdaFactor": {"learning_rate": None, "decay_rate": 0.8, "eps": (1e-30, 1e-3), "weight_decay": 0.0}
@@ -182,10 +188,20 @@ def for_mindspore(pair: Pair, settings: Settings) -> Settings:
     return found | GIVEN.get(pair.mindspore, {})
 
 
+# The rates of a run in which they change, by the rate that it begins with.
+CHANGING = tuple(1.0 if t < UPDATES // 3 else 0.3 + 0.2 * (t % 3) for t in range(UPDATES))
+
+
 def in_torch(
-    pair: Pair, settings: Settings, state: Mapping[str, float], network: str, *, once: bool = False
+    pair: Pair,
+    settings: Settings,
+    state: Mapping[str, float],
+    network: str,
+    *,
+    once: bool = False,
+    moving: bool = False,
 ) -> Weights:
-    """The weights after the last update."""
+    """The weights after the last update; `moving` with the rates of `CHANGING`."""
     parameters = {name: torch.nn.Parameter(torch.from_numpy(each.copy())) for name, each in weights(network).items()}
     optimizer = of(pair.torch)(list(parameters.values()), **settings)
     for t, update in enumerate(_updates(network, once=once)):
@@ -193,6 +209,8 @@ def in_torch(
             parameter.grad = _torch_gradient(update[name], parameter)
         if t == 0 and state:
             _set_state(optimizer, state)
+        if moving:
+            optimizer.param_groups[0]["lr"] = settings["lr"] * CHANGING[t]
         optimizer.step()
     return {name: each.detach().double().numpy() for name, each in parameters.items()}
 
@@ -217,16 +235,21 @@ def _torch_gradient(values: Any, parameter: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def in_mindspore(pair: Pair, settings: Settings, network: str, *, once: bool = False) -> Weights:
-    """The weights after the last update, in the mode that this process is in."""
-    from mindspore import Parameter, Tensor  # noqa: PLC0415 - set up by then
+def in_mindspore(pair: Pair, settings: Settings, network: str, *, once: bool = False, moving: bool = False) -> Weights:
+    """The weights after the last update, in the mode that this process is in; `moving` as of `in_torch`."""
+    from mindspore import Parameter, Tensor, float32, ops  # noqa: PLC0415 - set up by then
 
     from tests.agreement.cells import SparseStep  # noqa: PLC0415 - as above
 
     parameters = {name: Parameter(Tensor(each), name=name) for name, each in weights(network).items()}
+    listed = moving and "learning_rate" in settings
+    if listed:
+        settings = settings | {"learning_rate": [settings["learning_rate"] * each for each in CHANGING]}
     optimizer = of(pair.mindspore)([{"params": list(parameters.values())}], **settings)
     step = SparseStep(optimizer) if network == "tables" else None
-    for update in _updates(network, once=once):
+    for t, update in enumerate(_updates(network, once=once)):
+        if moving and not listed:
+            ops.assign(optimizer.param_groups[0]["lr"], Tensor(settings["lr"] * CHANGING[t], float32))
         each = [update[name] for name in parameters]
         if step is None:
             optimizer(tuple(map(Tensor, each)))
@@ -255,22 +278,28 @@ _found: dict[str, dict[str, float]] = {}
 
 
 def apart(
-    pair: Pair, settings: Settings, level: Level | None = None, given: Settings | None = None
+    pair: Pair,
+    settings: Settings,
+    level: Level | None = None,
+    given: Settings | None = None,
+    *,
+    moving: bool = False,
 ) -> dict[str, float]:
     """How far the weights come apart with `settings` of torch's, the others at torch's defaults.
 
-    What MindSpore's class lacks is at torch's default there; `given` are arguments of its own.
+    What MindSpore's class lacks is at torch's default there; `given` are arguments of its own.  `moving` changes the
+    rate under way.
     """
     level = level or Level()
     # several tests look at one run from different sides
-    key = repr((pair.torch, pair.mindspore, settings, level, given))
+    key = repr((pair.torch, pair.mindspore, settings, level, given, moving))
     if key not in _found:
         mine = defaults(pair) | level.settings | settings
         shared = {name for name, each in known(pair).items() if each.mindspore}
         theirs = for_mindspore(pair, {name: value for name, value in mine.items() if name in shared}) | (given or {})
         network = network_of(pair)
-        one = in_torch(pair, mine, level.state, network, once=level.once)
-        other = in_mindspore(pair, theirs, network, once=level.once)
+        one = in_torch(pair, mine, level.state, network, once=level.once, moving=moving)
+        other = in_mindspore(pair, theirs, network, once=level.once, moving=moving)
         assert all(np.isfinite(each).all() for each in one.values())
         _found[key] = {half: difference(one, other, half) for half in ("plain", "mixed")}
     return _found[key]

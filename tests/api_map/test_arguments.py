@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from torch import zeros
+from torch.nn import Parameter as Weight
 
-from optplan.api_map import REQUIRED, arguments, native_arguments, optimizer_classes, pairs
+from optplan.api_map import REQUIRED, Argument, Pair, arguments, native_arguments, optimizer_classes, pairs
 from optplan.catalog import catalog
 from tests.api_map.installed import signature
 from tests.api_map.running import of
@@ -64,6 +66,35 @@ def test_the_same_means_the_same_default(pair: Any) -> None:
             assert each.alike
             assert each.defaults[0] == each.defaults[1]
         if each.alike and each.verdict == "different":
-            assert each.defaults[0] != each.defaults[1]
+            assert each.defaults[0] != each.defaults[1] or each.bounds
         assert each.key
         assert bool(each.how) != each.alike
+
+
+# Of each argument that one class takes less of, a number that it refuses and the other one takes.
+REFUSED: Mapping[str, float] = {"dampening": -0.5, "lr": 0.0, "betas": 0.0, "eps": 0.0, "d": 0.5, "weight_decay": 1.0}
+BOUNDED = [(pair, each) for pair in pairs() for each in arguments(pair, catalog()) if each.bounds]
+
+
+@pytest.mark.mindspore
+@pytest.mark.one_mode
+@pytest.mark.parametrize(
+    ("pair", "argument"), BOUNDED, ids=lambda each: each.mindspore if isinstance(each, Pair) else each.torch
+)
+def test_the_class_that_takes_less_refuses_what_the_other_one_takes(pair: Pair, argument: Argument) -> None:
+    from mindspore import Parameter, Tensor  # noqa: PLC0415 - set up by then
+
+    value = REFUSED[argument.torch or ""]
+    given: Any = (value, 0.9) if argument.torch == "betas" else value
+
+    def torch() -> object:
+        return of(pair.torch)([Weight(zeros(1))], **{argument.torch or "": given})
+
+    def mindspore() -> object:
+        settings = {"learning_rate": None if pair.mindspore.endswith("AdaFactor") else 0.1}
+        return of(pair.mindspore)([Parameter(Tensor([1.0]), name="p")], **settings | {argument.mindspore[0]: value})
+
+    takes, refuses = (torch, mindspore) if argument.bounds.startswith("MindSpore") else (mindspore, torch)
+    takes()
+    with pytest.raises(ValueError, match=r"must be|should be|Invalid|invalid"):
+        refuses()

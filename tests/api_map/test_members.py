@@ -5,18 +5,21 @@ Each row that says "the same" has a check here, under torch's name; so have thos
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
-from optplan.api_map import rows
+from optplan.api_map import pairs, rows
 from optplan.counterparts import counterparts
 from tests.api_map.running import of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.agreement.table import Mode
 
 pytestmark = pytest.mark.mindspore
 
@@ -168,6 +171,14 @@ def test_groups_state_and_defaults_of_mindspores() -> None:
     assert theirs.state == {}
     options = {"foreach", "differentiable", "fused"}
     assert ours.defaults.keys() - options == theirs.defaults.keys() - {"grad_centralization"}
+    for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "ASGD"):
+        weight, parameter = torch.nn.Parameter(torch.ones(1)), Parameter(Tensor([1.0]), name="weight")
+        ours, theirs = (
+            getattr(torch.optim, name)([weight]),
+            of(f"mindspore.experimental.optim.{name}")([parameter], 0.1),
+        )
+        assert theirs.defaults.keys() < ours.defaults.keys()
+        assert "grad_centralization" not in theirs.defaults
 
 
 @pytest.mark.one_mode
@@ -182,6 +193,67 @@ def test_the_numbers_of_schedulers_are_tensors_in_mindspore() -> None:
     assert ours.last_epoch == int(theirs.last_epoch.asnumpy()) == 0
     assert type(ours.last_epoch) is int
     assert not hasattr(theirs, "state_dict")
+
+
+@pytest.mark.one_mode
+def test_a_scheduler_that_goes_on_moves_the_rate_at_once_in_mindspore() -> None:
+    from mindspore.experimental.optim import lr_scheduler  # noqa: PLC0415 - set up by then
+
+    ours, theirs = optimizers()
+    for each in (ours, theirs):
+        each.param_groups[0]["initial_lr"] = 0.1
+    assert torch.optim.lr_scheduler.ExponentialLR(ours, 0.5, last_epoch=3).get_last_lr() == [0.1]
+    assert plain(lr_scheduler.ExponentialLR(theirs, 0.5, last_epoch=3).get_last_lr()) == pytest.approx([0.05])
+
+
+def test_what_any_cell_saves_and_loads_of_an_optimizer(mindspore_mode: Mode) -> None:
+    from mindspore import Parameter, Tensor, nn  # noqa: PLC0415 - set up by then
+
+    def made() -> tuple[Parameter, Any]:
+        weight = Parameter(Tensor([1.0]), name="weight")
+        return weight, nn.Momentum([weight], 0.1, 0.9)
+
+    weight, optimizer = made()
+    optimizer((Tensor([1.0]),))
+    called: list[str] = []
+    optimizer.register_state_dict_pre_hook(lambda *_: called.append("pre"))
+    optimizer.register_state_dict_post_hook(lambda *_: called.append("post"))
+    state = optimizer.state_dict()
+    assert called == ["pre", "post"]
+    assert {"global_step", "weight", "moments.weight"} <= set(state) == set(optimizer.parameters_dict())
+    assert state["weight"] is weight
+    saved = {name: Tensor(each.asnumpy()) for name, each in state.items()}
+    weight, optimizer = made()
+    with pytest.raises(RuntimeError, match="Unexpected"):
+        optimizer.load_state_dict(saved)
+    optimizer((Tensor([1.0]),))
+    optimizer.register_load_state_dict_pre_hook(lambda *_: called.append("load"))
+    optimizer.register_load_state_dict_post_hook(lambda *_: called.append("loaded"))
+    optimizer.load_state_dict(saved, strict=False)
+    assert called[2:] == ["load", "loaded"]
+    before = weight.asnumpy().tolist()
+    optimizer((Tensor([1.0]),))
+    # any optimizer is compiled by jit in PyNative mode
+    assert (weight.asnumpy().tolist() == before) is (mindspore_mode == "pynative")
+
+
+@pytest.mark.one_mode
+def test_how_much_larger_updates_are_without_a_correction_of_the_bias() -> None:
+    from mindspore import Parameter, Tensor, nn  # noqa: PLC0415 - set up by then
+
+    (pair,) = (each for each in pairs() if each.mindspore == "mindspore.nn.AdamWeightDecay")
+    ours, theirs = torch.nn.Parameter(torch.zeros(1)), Parameter(Tensor([0.0]), name="weight")
+    stock = torch.optim.AdamW([ours], lr=1e-3, weight_decay=0.0)
+    other = nn.AdamWeightDecay([{"params": [theirs]}], 1e-3)
+    at = [(0.0, 0.0)]
+    for _ in range(20):
+        ours.grad = torch.ones(1)
+        stock.step()
+        other((Tensor([1.0]),))
+        at.append((ours.item(), float(theirs.asnumpy()[0])))
+    ratios = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(at)]
+    assert ratios.index(max(ratios)) == 11
+    assert f"update 1 is {ratios[0]:.1f} times as large and update 12 {ratios[11]:.1f} times" in pair.how
 
 
 @pytest.mark.one_mode
@@ -215,16 +287,16 @@ def test_get_lr_of_groups_is_one_for_each_parameter() -> None:
     assert plain(optimizer.get_lr()) == pytest.approx([0.2, 0.2, 0.1])
     assert float(optimizer.get_lr_parameter(weights[2]).asnumpy()) == pytest.approx(0.1)
     assert optimizer.global_step.asnumpy().tolist() == [0]
-    alone = nn.Momentum(weights, 0.1, 0.9)
-    assert isinstance(alone.get_lr(), Parameter)
+    for groups in (weights, [{"params": weights[:2], "weight_decay": 0.1}, {"params": weights[2:]}]):
+        assert isinstance(nn.Momentum(groups, 0.1, 0.9).get_lr(), Parameter)
 
 
-def clipped(function: Callable[..., Any], limit: float) -> tuple[Any, list[Any]]:
+def clipped(function: Callable[..., Any], *limit: float) -> tuple[Any, list[Any]]:
     """What torch gives back, and the gradients afterwards."""
     parameters = [torch.nn.Parameter(torch.zeros(each.shape)) for each in GRADIENTS]
     for parameter, each in zip(parameters, GRADIENTS, strict=True):
         parameter.grad = torch.from_numpy(each.copy())
-    return function(parameters, limit), [each.grad.numpy() for each in parameters if each.grad is not None]
+    return function(parameters, *limit), [each.grad.numpy() for each in parameters if each.grad is not None]
 
 
 @pytest.mark.one_mode
@@ -245,6 +317,16 @@ def test_clipping(limit: float) -> None:
     assert nothing is None
     values = [each.asnumpy() for each in ops.clip_by_value(gradients, -limit, limit)]
     assert all(np.array_equal(a, b) for a, b in zip(by_value, values, strict=True))
+
+
+@pytest.mark.one_mode
+def test_clipping_by_other_norms() -> None:
+    from mindspore import Tensor, ops  # noqa: PLC0415 - set up by then
+
+    for kind, same in ((2.0, True), (float("inf"), True), (1.0, False), (3.0, False)):
+        _, ours = clipped(torch.nn.utils.clip_grad_norm_, 0.5, kind)
+        theirs = [each.asnumpy() for each in ops.clip_by_norm([Tensor(each) for each in GRADIENTS], 0.5, kind)]
+        assert all(np.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(ours, theirs, strict=True)) is same
 
 
 @pytest.mark.one_mode

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch.optim import lr_scheduler, swa_utils
 
-from optplan.api_map import optimizer_classes, pairs, rows
+from optplan import loads
+from optplan.api_map import arguments, canonical, optimizer_classes, pairs, rows, variant
 from optplan.catalog import catalog
 from optplan.compiled import Compiled
 from optplan.counterparts import counterparts
@@ -40,6 +42,14 @@ def test_every_name_of_torch_optim() -> None:
     assert defined(lr_scheduler) & set(lr_scheduler.__all__) == known("torch.optim.lr_scheduler")
     assert set(swa_utils.__all__) == known("torch.optim.swa_utils")
     assert set(of("torch.optim.optimizer").__all__) - {"Optimizer"} == known("torch.optim.optimizer")
+
+
+def test_every_function_of_torchs_modules() -> None:
+    """`torch.optim.sgd` and its like list a class and a function."""
+    modules = [f"torch.optim.{each.name}" for each in iter_modules(torch.optim.__path__) if each.name[0] != "_"]
+    apart = {"torch.optim.lr_scheduler", "torch.optim.swa_utils", "torch.optim.optimizer"}
+    for module in sorted({*modules} - apart):
+        assert {name for name in of(module).__all__ if inspect.isfunction(of(f"{module}.{name}"))} == known(module)
 
 
 def test_every_method_and_attribute_of_torchs_optimizer() -> None:
@@ -114,7 +124,9 @@ def test_every_method_and_attribute_of_mindspores_optimizer() -> None:
     cell = nn.Cell()
     parameter = Parameter(Tensor([1.0]), name="parameter")
     base = nn.Optimizer(0.1, [parameter])
-    assert members(base, cell) - {"parameter"} | {"construct"} == known("mindspore.nn.Optimizer")
+    # what programs call the groups that they make one with, and the last key of these
+    groups = {"group_params", "order_params"}
+    assert members(base, cell) - {"parameter"} | {"construct", *groups} == known("mindspore.nn.Optimizer")
     experimental = optim.Optimizer([parameter], {"lr": 0.1, "weight_decay": 0.0})
     # each subclass has the second one, the base class the first, which is what it is made with
     names = members(experimental, cell) | {"construct", "params", "implementation"}
@@ -122,6 +134,15 @@ def test_every_method_and_attribute_of_mindspores_optimizer() -> None:
     assert {name for name in names if name != "parameter" and not name.startswith("learning_rate_group")} == known(
         "mindspore.experimental.optim.Optimizer"
     )
+
+
+@pytest.mark.mindspore
+@pytest.mark.one_mode
+def test_what_optimizers_of_mindspore_inherit_from_cell() -> None:
+    from mindspore import nn  # noqa: PLC0415 - set up by then
+
+    # an optimizer's own is a row of `mindspore.nn.Optimizer`
+    assert members(nn.Cell()) - {"construct"} == known("mindspore.nn.Cell")
 
 
 @pytest.mark.mindspore
@@ -207,10 +228,40 @@ def test_a_row_says_what_differs_or_why_there_is_none() -> None:
         for row in each:
             assert bool(row.how) == (row.verdict != "same"), row
             assert (row.other is None) == (row.verdict == "none"), row
+            # and what is done here instead: of an optimizer its type of a document will do
+            assert row.here or variant(row.name, catalog()) or canonical(row.name, catalog()), row
     for pair in pairs():
         assert pair.verdict in {"same", "different", "unmeasured"}
         assert bool(pair.how) == (pair.verdict != "same"), pair
         assert (pair.figures is None) == (pair.verdict == "unmeasured"), pair
+
+
+def test_what_is_said_in_both_directions_says_of_which() -> None:
+    """The same words stand on either page: `different: eps stands inside the root` would be wrong on one."""
+    said = [pair.how for pair in pairs() if pair.how]
+    said += [each.how for pair in pairs() for each in arguments(pair, catalog()) if each.how and each.mindspore]
+    said += [row.how for name in counterparts() for row in rows().get(name, ()) if row.other is not None and row.how]
+    lone = [each.how for pair in pairs() for each in arguments(pair, catalog()) if each.torch is None]
+    assert [how for how in said if "MindSpore" not in how and how not in lone] == []
+
+
+def test_what_stands_in_a_document_can_be_read() -> None:
+    """A key with its value, such as `clip: norm(1.0)`, is taken as it is."""
+    said = {code for each in rows().values() for row in each for code in re.findall(r"`([a-z_]+: [^`]+)`", row.here)}
+    assert said
+    for code in said:
+        key, _, value = code.partition(": ")
+        line = f"{key}: {value.replace('S', '1024')}" if key in {"clip", "loss_scale"} else ""
+        kind = value if key == "type" else "sgd"
+        option = f"mindspore:\n  {code}\n" if key == "grad_centralization" else ""
+        assert line or key in {"type", "grad_centralization"}, code
+        loads(f"optplan: 1\noptimizer:\n  type: {kind}\n  lr: 0.1\n{extra(kind)}{line}\n{option}")
+
+
+def extra(kind: str) -> str:
+    """What else a type of optimizer must be given."""
+    settings = catalog().optimizers[kind].settings.values()
+    return "".join(f"  {each.name}: 0.9\n" for each in settings if each.required and each.name != "lr")
 
 
 def words(texts: Iterable[str]) -> set[str]:

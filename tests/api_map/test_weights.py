@@ -16,6 +16,7 @@ from tests.api_map.running import (
     DIFFERENT,
     LEVELS,
     LIMIT,
+    MOVING,
     Level,
     Settings,
     apart,
@@ -57,7 +58,14 @@ def agrees(pair: Pair, mode: Mode) -> bool:
 def cases(pair: Pair) -> list[Settings]:
     """The settings that mean the same in both classes."""
     arguments = known(pair)
-    return [each for each in CASES[canonical_name(pair)] if all(arguments[key].alike for key in each)]
+    alike = [{key: each[key] for key in each if arguments[key].alike} for each in CASES[canonical_name(pair)]]
+    # Nesterov's momentum without it is one
+    return [each for t, each in enumerate(alike) if each and each not in alike[:t]]
+
+
+def level_of(pair: Pair) -> Level:
+    """What takes away the difference of two classes."""
+    return LEVELS.get(pair.mindspore if network_of(pair) == "layers" else f"{pair.mindspore}, sparse", Level())
 
 
 def tried_in(pair: Pair) -> Mode:
@@ -94,7 +102,7 @@ def test_each_argument_that_is_the_same_does_the_same(pair: Pair, mindspore_mode
     assert alike <= set(chain(*cases(pair))), "one is at its default in all cases"
     if mindspore_mode != tried_in(pair):
         return
-    level = LEVELS.get(pair.mindspore if network_of(pair) == "layers" else f"{pair.mindspore}, sparse", Level())
+    level = level_of(pair)
     differ = {str(each): found for each in cases(pair) if max((found := apart(pair, each, level)).values()) > LIMIT}
     assert differ == {}
 
@@ -103,7 +111,7 @@ def test_each_argument_that_is_the_same_does_the_same(pair: Pair, mindspore_mode
 @pytest.mark.parametrize("pair", MEASURED, ids=named)
 def test_each_case_has_an_effect(pair: Pair) -> None:
     # else equal weights would say nothing of it
-    level = LEVELS.get(pair.mindspore if network_of(pair) == "layers" else f"{pair.mindspore}, sparse", Level())
+    level = level_of(pair)
     base = defaults(pair) | level.settings
     without = in_torch(pair, base, level.state, network_of(pair), once=level.once)
     for each in cases(pair):
@@ -117,8 +125,24 @@ def test_each_argument_that_is_different_does_something_else(pair: Pair, mindspo
         return
     other = {name for name, each in known(pair).items() if each.verdict == "different" and not each.alike}
     for name in other - {"params"}:
+        if (pair.mindspore, name) in MOVING:
+            still = MOVING[pair.mindspore, name]
+            assert max(apart(pair, still, level_of(pair)).values()) <= LIMIT
+            assert max(apart(pair, still, level_of(pair), moving=True).values()) > LIMIT
+            continue
         settings, given = DIFFERENT[canonical_name(pair), name]
         assert max(apart(pair, settings, given=given).values()) > LIMIT, name
+
+
+@pytest.mark.parametrize("pair", [pair for pair in MEASURED if known(pair)["lr"].alike], ids=named)
+def test_a_rate_that_changes_does_the_same(pair: Pair, mindspore_mode: Mode) -> None:
+    if mindspore_mode != tried_in(pair):
+        return
+    # with decay, and with what an update keeps from the one before
+    kept = {"momentum": 0.9} if pair.torch == "torch.optim.SGD" else {}
+    decay = {"weight_decay": 0.1} if "weight_decay" in known(pair) else {}
+    alike = {key: value for key, value in ({"lr": 0.002} | kept | decay).items() if known(pair)[key].alike}
+    assert max(apart(pair, alike, level_of(pair), moving=True).values()) <= LIMIT
 
 
 def test_an_optimizer_that_does_not_train_leaves_its_weights(mindspore_mode: Mode) -> None:

@@ -380,10 +380,11 @@ def test_help(run: Run) -> None:
     assert (status, err) == (0, "")
     assert out.startswith("OP203: a rule that matches no parameter\n")
     assert "policies" in run("help").out
-    assert run("help", "torch.optim.Sgd") == (
+    assert run("help", "torch.optim.Sgd") == run("help", "torch.optim.SGD")
+    assert run("help", "policiez") == (
         2,
         "",
-        ("error: there is no topic `torch.optim.Sgd`\n   = help: did you mean `torch.optim.SGD`?\n"),
+        "error: there is no topic `policiez`\n   = help: did you mean `policies`?\n",
     )
 
 
@@ -397,7 +398,25 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"optplan {optplan.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["check", "plan", "explain", "diff", "plot", "params", "help", "schema"])
+VERBS = ["check", "plan", "explain", "diff", "plot", "params", "convert", "help", "schema"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_is_a_topic(run: Run, verb: str) -> None:
+    """`params` is an argument of frameworks too, of which it tells behind."""
+    own = run(verb, "--help").out
+    status, out, err = run("help", verb)
+    assert (status, err) == (0, "")
+    assert out.startswith(own)
+    assert (out == own) == (verb != "params")
+
+
+def test_verbs_are_listed_and_suggested(run: Run) -> None:
+    assert all(f"`{verb}`" in run("help").out for verb in VERBS)
+    assert "did you mean `convert`" in run("help", "covnert").err
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_has_its_help(run: Run, verb: str) -> None:
     status, out, err = run(verb, "--help")
     assert (status, err) == (0, "")

@@ -291,7 +291,6 @@ def test_another_network(build: Callable[[], Any], other: Callable[[], Any], exp
         (lambda: nn.Adam(rows().trainable_params()), "Adam", "pass a `mindspore.nn.Cell`"),
         (lambda: rows().trainable_params(), "list", "pass a `torch.nn.Module` or a `mindspore.nn.Cell`"),
         (lambda: rows()[0].weight, "Parameter", "pass a `mindspore.nn.Cell`"),
-        (lambda: nn.Dense, "type", "pass a `torch.nn.Module` or a `mindspore.nn.Cell`"),
         (lambda: torch.optim.SGD(rows_in_torch().parameters()), "SGD", "pass a `torch.nn.Module`"),
     ],
 )

@@ -69,6 +69,8 @@ def test_a_loss_function_can_be_called() -> None:
     cell = network()
     with pytest.raises(TypeError, match=r"the loss function comes second, .*, and this is a `str`"):
         bound(cell).train_step(cell, "cross_entropy")
+    with pytest.raises(TypeError, match=r"`MSELoss` is a class, and no loss function: build one, `MSELoss\(\)`"):
+        bound(cell).train_step(cell, nn.MSELoss)
 
 
 GRADIENT = Tensor([1.0], ms.float32)

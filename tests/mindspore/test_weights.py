@@ -82,6 +82,8 @@ def test_what_is_no_weights_is_told() -> None:
     compiled = optplan.compile(CONFIG, deep())
     with pytest.raises(TypeError, match="a mapping of names to arrays, and this is a `str`"):
         compiled.load_weights("weights.ckpt")  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(TypeError, match="this is a `Dense`; pass its `parameters_dict"):
+        compiled.load_weights(nn.Dense(2, 2))
     with pytest.raises(TypeError, match=r"'head\.bias' is a `list`, not an array or a tensor"):
         compiled.load_weights({"head.bias": [0.0] * 5})
 
@@ -91,3 +93,48 @@ def test_native_names_find_parameters_of_the_plan() -> None:
     assert compiled.plan.parameter("blocks.0.norm.gamma").name == "blocks.0.norm.weight"
     assert compiled.lr_of("blocks.0.norm.beta") == 1e-3
     assert optplan.Plan.from_json(compiled.plan.to_json()).value("blocks.1.norm.gamma", "lr", 0) == 1e-3
+
+
+class Names(nn.Cell):
+    """Each kind of part whose parameters or statistics have other names or shapes in PyTorch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.line = nn.Conv1d(4, 4, 3, has_bias=True)
+        self.plane = nn.BatchNorm2d(4)
+        self.space = nn.BatchNorm3d(4)
+        self.norm = nn.LayerNorm((4,))
+        self.act = nn.PReLU(4)
+        self.head = nn.Dense(4, 2)
+
+
+def test_weights_cross_from_torch_and_back() -> None:
+    """A whole `state_dict()` of PyTorch goes in; what MindSpore saves goes back into PyTorch, value for value."""
+    torch = pytest.importorskip("torch")
+    kinds = torch.nn
+    twin = kinds.Module()
+    twin.table, twin.line, twin.plane = kinds.Embedding(5, 4), kinds.Conv1d(4, 4, 3), kinds.BatchNorm2d(4)
+    twin.space, twin.norm, twin.act = kinds.BatchNorm3d(4), kinds.LayerNorm(4), kinds.PReLU(4)
+    twin.head = kinds.Linear(4, 2)
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.rand(value.shape, generator=generator) if value.is_floating_point() else value + 7
+        for name, value in twin.state_dict().items()
+    }
+    network = Names()
+    compiled = optplan.compile(CONFIG, network)
+    compiled.load_weights(weights)
+    assert np.array_equal(network.line.weight.asnumpy()[:, :, 0], weights["line.weight"].numpy())
+    assert np.array_equal(network.space.bn2d.moving_variance.asnumpy(), weights["space.running_var"].numpy())
+
+    optplan.compile(CONFIG, twin).load_weights(network.parameters_dict())
+    for name, value in twin.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(value, weights[name]), name
+
+    # What PyTorch has in half precision that NumPy does not know
+    compiled.load_weights({"head.bias": weights["head.bias"].bfloat16().requires_grad_()})
+    assert np.array_equal(network.head.bias.asnumpy(), weights["head.bias"].bfloat16().float().numpy())
+    with pytest.raises(KeyError, match=r"no parameter 'norm\.num_batches_tracked'"):
+        compiled.load_weights({"norm.num_batches_tracked": np.zeros(())})

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import optplan
 from optplan.readers.dispatch import read_header
 from optplan.readers.header import Entry, ReadError
 
@@ -50,6 +51,14 @@ def test_every_dtype_that_the_library_writes(tmp_path: Path, word: str) -> None:
     path = tmp_path / "file.safetensors"
     library_torch.save_file({"a": torch.empty(2, 4, dtype=getattr(torch, word))}, path)
     assert read_header(path).entries == (Entry("a", (2, 4), word),)
+
+
+def test_a_saved_state_is_no_network(tmp_path: Path) -> None:
+    """Its tensors, `weight/exp_avg`, would be planned for as parameters."""
+    path = tmp_path / "state.safetensors"
+    module = torch.nn.Linear(2, 2)
+    optplan.compile({"optplan": 1, "optimizer": {"type": "adamw"}}, module).save(path)
+    assert fault(path) == "this is the saved state of an optimizer, and no network's weights"
 
 
 def test_a_module(tmp_path: Path) -> None:

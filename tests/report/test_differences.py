@@ -75,8 +75,8 @@ def test_policies_that_differ_are_told_in_their_own_words() -> None:
 
 def test_the_same_words_over_another_horizon_are_told_as_curves() -> None:
     found = text(plan(), plan(overrides=["horizon.steps=2000"]))
-    assert "ramp(100, from=0x, to=1x)" in found
-    assert "ramp(200, from=0x, to=1x)" in found
+    assert "linear(100, from=0x, to=1x)" in found
+    assert "linear(200, from=0x, to=1x)" in found
 
 
 def test_networks_that_differ() -> None:

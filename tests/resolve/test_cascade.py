@@ -163,6 +163,12 @@ def test_the_last_matching_freeze_wins() -> None:
         plan.value(MATRIX, "lr", 0)
 
 
+@pytest.mark.parametrize("t", [-1, 2.5])
+def test_what_is_no_number_of_an_update_has_no_value(t: float) -> None:
+    with pytest.raises(ValueError, match=f"`t` is a whole number of at least 0, not {t}"):
+        planned().value(MATRIX, "lr", t)  # type: ignore[arg-type]  # the mistake
+
+
 @pytest.mark.parametrize(
     "value", ["1 / (numel - 36) ** 2", "layer", "fan_in", "10 ** (numel * 10)", "1 - numel", "shape[3]"]
 )

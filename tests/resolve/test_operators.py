@@ -317,8 +317,8 @@ def test_neutral() -> None:
 
 
 SHOWN = [
-    (Overlay((HALF, ONE), (5.0,)), "ramp(10, from=1x, to=0.5x) over hold(1x)"),
-    (Blend(Chain((ONE, HALF), (0.0, 2.0)), ONE, 5.0), "(hold(2, at=1x) -> ramp(10, from=1x, to=0.5x)) into hold(1x)"),
+    (Overlay((HALF, ONE), (5.0,)), "linear(10, from=1x, to=0.5x) over hold(1x)"),
+    (Blend(Chain((ONE, HALF), (0.0, 2.0)), ONE, 5.0), "(hold(2, at=1x) -> linear(10, from=1x, to=0.5x)) into hold(1x)"),
     (Product((Epochs(HALF, 10.0), Overlay((ONE, ONE), (5.0,)))), "{} per epoch * (hold(5, at=1x) over hold(1x))"),
 ]
 

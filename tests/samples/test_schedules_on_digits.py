@@ -56,7 +56,7 @@ def test_torch_trains_at_the_rates_of_the_plan(recipe: str, digits: Any) -> None
 
 
 @pytest.mark.mindspore
-@pytest.mark.long_in_graph
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_mindspore_trains_at_the_rates_of_the_plan(recipe: str, digits: Any) -> None:
     check_training(import_module("in_mindspore"), recipe, digits)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
 
 import optplan
 from optplan import ConfigError, Plan
 from tests.targets.networks import CLASSES, Pictures, document, loss_of, seeded, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STEPS = 20
 CONFIG = document(
@@ -226,3 +230,43 @@ def test_gathered_gradients_stay() -> None:
     compiled.add_group(model.extra)
     assert compiled.gathered == 1
     assert compiled.step(loss_of(model, 1)).updated
+
+
+def test_a_network_may_grow_again() -> None:
+    model, compiled = grown()
+    compiled.add_group(model.extra)
+    train(model, compiled, range(3, 5))
+    model.extra.more = nn.Linear(2, 2)
+    model.extra.more.weight.grad = torch.ones(2, 2)
+    compiled.add_group(model.extra.more)
+    names = [group.name for group in compiled.plan.groups]
+    assert names[-2:] == ["extra/added=1", "norm or bias+extra/added=1"]
+    planned = optplan.plan(CONFIG, model, steps=STEPS)
+    assert all(compiled.lr_of(name) == planned.value(name, "lr", 5) for name in planned.names)
+    refused(compiled, model.extra.more, "the module has no new parameters")
+
+
+def test_an_optimizer_of_one_group_is_given_no_other() -> None:
+    model, compiled = grown(document({"type": "lbfgs", "lr": 0.1}), 1)
+    refused(compiled, model.extra, "`lbfgs` takes one group, and `extra.weight` would be of another")
+    assert len(compiled.optimizer.param_groups) == 1
+
+
+def test_what_is_parallel_already_does_not_grow(tmp_path: Path) -> None:
+    """Its gradients would be each process's own."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        model: Any = seeded(Growing)
+        plan = optplan.plan(CONFIG, model, steps=STEPS)
+        compiled = plan.bind(nn.parallel.DistributedDataParallel(model))
+        model.extra = nn.Linear(CLASSES, CLASSES)
+        refused(compiled, model.extra, "has settled when it was made which gradients are averaged")
+        model = fully_shard(seeded(Growing))
+        compiled = plan.bind(model)
+        model.extra = nn.Linear(CLASSES, CLASSES)
+        refused(compiled, model.extra, "has not sharded `extra.weight`, `extra.bias`, and averages no gradients")
+        fully_shard(model.extra)
+        compiled.add_group(model.extra)
+        assert compiled.lr_of("extra.weight") == plan.value("body.weight", "lr", 0) / 2
+    finally:
+        distributed.destroy_process_group()

@@ -57,6 +57,8 @@ def test_who_has_no_rate_is_told() -> None:
         compiled.lr_of("stem.weight")
     with pytest.raises(KeyError, match=r"no parameter 'head.wieght'; did you mean 'head.weight'"):
         compiled.lr_of("head.wieght")
+    with pytest.raises(TypeError, match="told by its name, and this is a `Parameter`"):
+        compiled.lr_of(compiled.parameters[0])
 
 
 def test_without_a_schedule_the_step_counts() -> None:

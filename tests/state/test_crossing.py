@@ -124,5 +124,5 @@ def test_loss_scale_and_reports_cross() -> None:
     third = optplan.compile(WHOLE_STEP, torch.nn.Linear(3, 2))
     assert not third.load_state_dict(second.state_dict())
     assert third.state_dict()["scaler"] == first.state_dict()["scaler"] == second.state_dict()["scaler"]
-    assert third.state_dict()["reports"] == first.state_dict()["reports"]
+    assert third.state_dict()["reports"] == second.state_dict()["reports"] == first.state_dict()["reports"]
     assert third.lr() == first.lr()

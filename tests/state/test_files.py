@@ -314,3 +314,37 @@ def test_two_processes_at_once_write_one_whole_file(tmp_path: Path) -> None:
             each.kill()
             each.communicate()
     check(path)
+
+
+# Where nothing is written
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "nothing", "slash"])
+def test_what_is_no_file_is_not_replaced(kind: str, tmp_path: Path) -> None:
+    path: Any = tmp_path / "state.safetensors"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "nothing":
+        path = ""
+    else:
+        path = f"{path}/"
+    before = os.listdir(tmp_path)  # noqa: PTH208 - hidden ones too
+    with pytest.raises(OSError, match="regular file" if kind == "pipe" else "directory"):
+        files.write(path, SAVED, files.tensors(SAVED))
+    assert os.listdir(tmp_path) == before  # noqa: PTH208 - as above
+    assert kind != "pipe" or path.is_fifo()
+
+
+def test_a_path_may_be_bytes(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "state.safetensors")
+    files.write(path, SAVED, files.tensors(SAVED))  # type: ignore[arg-type]  # what some programs have
+    assert plain(files.read(Path(os.fsdecode(path)))) == plain(SAVED)
+
+
+def test_a_name_that_no_file_can_hold_is_told_when_it_is_written(tmp_path: Path) -> None:
+    saved = Saved("torch", "abc", 0, (), {"\ud800": {"step": Array("float32", (), bytes(4))}})
+    with pytest.raises(ConfigError, match=r"OP708.*half of a surrogate pair"):
+        files.write(tmp_path / "state.safetensors", saved, files.tensors(saved))
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from tests.mindspore.training import batch
 if TYPE_CHECKING:
     from optplan.compiled import Compiled
 
-pytestmark = pytest.mark.mindspore
+pytestmark = [pytest.mark.mindspore, pytest.mark.long_in_graph]
 
 WIDTH, CLASSES = 8, 5
 BEFORE, AFTER = 4, 6
@@ -194,3 +194,26 @@ def test_what_comes_later_shares_no_optimizer_with_what_was_there() -> None:
     assert len(compiled.optimizer.members) == 2
     # As young as it is, Adam's first steps are as long as the rate
     np.testing.assert_allclose(network.numbers[20].weight.asnumpy(), [-2 * 21e-3], rtol=1e-5)
+
+
+def test_who_uses_an_optimizer_of_the_past_is_told(mindspore_mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    network = Cells()
+    network.head = nn.SequentialCell(nn.Dense(WIDTH, CLASSES))
+    compiled = optplan.compile({"optplan": 1, "optimizer": {"type": "sgd", "lr": 1e-2}}, network)
+    old = compiled.optimizer
+    step = nn.TrainOneStepCell(nn.WithLossCell(network, nn.CrossEntropyLoss()), old)
+    inputs, labels = batch()
+    step(inputs, labels)
+    network.head.append(nn.LayerNorm((CLASSES,)))
+    compiled.add_group(network.head)
+    with pytest.raises(RuntimeError, match="make anew what was made with"):
+        old(tuple(Tensor(each) for each in gradients(compiled, 0)[:4]))
+    assert (compiled.updates, caplog.text) == (1, "")
+    if mindspore_mode == "pynative":
+        with pytest.raises(RuntimeError, match="make anew what was made with"):
+            step(inputs, labels)
+    else:
+        # It is compiled, and knows of nothing
+        step(inputs, labels)
+        assert compiled.updates == 1
+        assert "has made 1 updates since" in caplog.text

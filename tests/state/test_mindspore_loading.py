@@ -76,6 +76,20 @@ def test_a_rate_from_the_checkpoint_leaves_the_optimizer_in_place() -> None:
     assert new.lr() == {"default": 1e-2}
 
 
+def test_settings_that_the_class_refuses_change_nothing() -> None:
+    old = numbers({"optplan": 1, "optimizer": {"type": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True}})
+    updated(old, [0.5])
+    state = old.state_dict()
+    del state["groups"][0]["settings"]["dampening"]
+    new = numbers({"optplan": 1, "optimizer": {"type": "sgd", "lr": 0.2, "momentum": 0.9, "dampening": 0.5}})
+    optimizer, settings = new.optimizer, new.settings()
+    with pytest.raises(ConfigError):
+        new.load_state_dict(state, on_load="checkpoint")
+    assert (new.optimizer, new.settings(), new.updates) == (optimizer, settings, 0)
+    assert not new.load_state_dict(new.state_dict())
+    assert new.settings() == settings
+
+
 # Beside the optimizer
 
 WHOLE: dict[str, Any] = {

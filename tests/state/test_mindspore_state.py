@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import mindspore as ms
 import numpy as np
 import pytest
+import torch
 from mindspore import Tensor, nn
 
 import optplan
 from optplan import ConfigError
+from tests.agreement.cells import Numbers
 from tests.agreement.gradients import gradients
 from tests.agreement.settings import CASES
 from tests.state.runs import MindSpore, Torch, difference
@@ -33,12 +35,12 @@ def case_of(optimizer: str) -> Case:
 
 @pytest.mark.parametrize("case", WIDEST, ids=str)
 def test_state_has_the_names_shapes_and_values_of_pytorchs_own(case: Case) -> None:
-    torch, mindspore = (run(case.network, case.document()) for run in (Torch, MindSpore))
+    theirs, mine = (run(case.network, case.document()) for run in (Torch, MindSpore))
     updates = gradients(case.network)[:3]
-    torch.train(updates)
-    mindspore.train(updates)
-    state = mindspore.compiled.state_dict()["state"]
-    own = {name: torch.compiled.optimizer.state[each] for name, each in torch.parameters.items()}
+    theirs.train(updates)
+    mine.train(updates)
+    state = mine.compiled.state_dict()["state"]
+    own = {name: theirs.compiled.optimizer.state[each] for name, each in theirs.parameters.items()}
     assert {name: set(fields) for name, fields in state.items()} == {name: set(each) for name, each in own.items()}
     for name, fields in own.items():
         for field, value in fields.items():
@@ -85,21 +87,84 @@ def test_what_is_loaded_is_copied() -> None:
     assert all(np.isfinite(fields["exp_avg"]).all() for fields in run.compiled.state_dict()["state"].values())
 
 
-# One count for all parameters of an optimizer
+# Counts, of which an optimizer has one for all its parameters
 
 
-def test_counts_that_differ_within_an_optimizer_cannot_be_carried() -> None:
-    case = case_of("adamw")
-    run = MindSpore(case.network, case.document())
-    run.train(gradients(case.network)[:5])
-    state = run.compiled.state_dict()
-    state["state"]["mixed.stem.weight"]["step"] = 3
-    with pytest.raises(ConfigError, match=r"mixed\.stem\.weight") as caught:
-        run.compiled.load_state_dict(state)
-    assert "`step`" in str(caught.value)
-    found = run.compiled.load_state_dict(state, strict=False)
-    assert "mixed.stem.weight" in str(found)
-    assert run.compiled.state_dict()["state"]["mixed.stem.weight"]["step"] == 5
+class Few(torch.nn.Module):
+    """The parameters of `Numbers`, in PyTorch."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.numbers = torch.nn.ModuleList(torch.nn.Module() for _ in range(count))
+        for each in self.numbers:
+            each.weight = torch.nn.Parameter(torch.zeros(1))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "asgd"])
+def test_parameters_that_had_fewer_updates_go_on_from_theirs(optimizer: str) -> None:
+    """In PyTorch what has no gradient has no update: one had three of four, one none, and then all have some."""
+    document = {"optplan": 1, "optimizer": {"type": optimizer, "lr": 1e-2}, "schedule": {"lr": "cosine()"}}
+    module, cell = Few(3), Numbers(3)
+    theirs, mine = (optplan.compile(document, each, steps=20) for each in (module, cell))
+
+    def update(t: int) -> None:
+        for place, number in enumerate(module.numbers):
+            had = t >= 4 or place == 0 or (place == 1 and t > 0)
+            number.weight.grad = torch.tensor([0.5 - 0.1 * t + 0.2 * place]) if had else None
+        theirs.optimizer.step()
+        theirs.scheduler.step()
+
+    for t in range(4):
+        update(t)
+    mine.load_weights(module.state_dict())
+    before = mine.optimizer
+    assert not mine.load_state_dict(theirs.state_dict())
+    assert mine.optimizer is not before
+    assert mine.updates == 4
+    assert mine.lr() == theirs.lr()
+    # What it says goes on as well
+    assert not mine.load_state_dict(mine.state_dict())
+    assert len(mine.state_dict()["groups"]) == 1
+    for t in range(4, 8):
+        update(t)
+        mine.optimizer(tuple(Tensor([0.5 - 0.1 * t + 0.2 * place], ms.float32) for place in range(3)))
+    state = mine.state_dict()["state"]
+    assert [state[f"numbers.{place}.weight"]["step"] for place in range(3)] == [8, 7, 4]
+    for one, other in zip(cell.get_parameters(), module.parameters(), strict=True):
+        np.testing.assert_allclose(one.asnumpy(), other.detach().numpy(), rtol=1e-5)
+
+
+def test_what_begins_anew_leaves_the_count_of_the_others() -> None:
+    """As in a network that has grown: most of its parameters are new."""
+    document = {"optplan": 1, "optimizer": {"type": "adamw", "lr": 1e-2}}
+    small, large = (optplan.compile(document, Numbers(count)) for count in (1, 3))
+    for _ in range(2):
+        small.optimizer((Tensor([1.0], ms.float32),))
+    large.load_state_dict(small.state_dict(), strict=False)
+    kept = small.state_dict()["state"]["numbers.0.weight"]
+    assert kept["step"] == 2
+    assert large.state_dict()["state"] == {"numbers.0.weight": kept, "numbers.1.weight": {}, "numbers.2.weight": {}}
+
+
+def test_what_has_made_no_update_is_loaded() -> None:
+    document = {"optplan": 1, "optimizer": {"type": "adamw"}}
+    state = optplan.compile(document, Numbers(1)).state_dict()
+    assert not optplan.compile(document, Numbers(1)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("where", ["updates", "step"])
+def test_counts_without_a_number_are_refused(where: str) -> None:
+    """MindSpore counts in an int32."""
+    compiled = optplan.compile({"optplan": 1, "optimizer": {"type": "adamw"}}, Numbers(1))
+    compiled.optimizer((Tensor([1.0], ms.float32),))
+    state = compiled.state_dict()
+    if where == "updates":
+        wrong = {**state, "updates": 2**31}
+    else:
+        wrong = {**state, "state": {name: {**each, "step": 2**31} for name, each in state["state"].items()}}
+    with pytest.raises(ConfigError, match="OP708"):
+        compiled.load_state_dict(wrong, strict=False)
+    assert compiled.state_dict() == state
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rprop", "asgd", "adafactor"])
@@ -107,21 +172,21 @@ def test_a_count_behind_that_of_updates_is_carried_as_pytorch_does(optimizer: st
     """As of parameters that came to a run later: their state is young, their schedule is not."""
     case = case_of(optimizer)
     updates = gradients(case.network)
-    torch = Torch(case.network, case.document())
-    assert torch.compiled.scheduler is not None
+    theirs = Torch(case.network, case.document())
+    assert theirs.compiled.scheduler is not None
     for _ in range(7):
-        torch.compiled.scheduler.step()
-    torch.train(updates[:4])
-    mindspore = MindSpore(case.network, case.document())
-    mindspore.compiled.load_weights(torch.weights)
-    assert not mindspore.compiled.load_state_dict(torch.compiled.state_dict())
-    assert (mindspore.compiled.updates, mindspore.compiled.state_dict()["state"]["plain.stem.weight"]["step"]) == (
+        theirs.compiled.scheduler.step()
+    theirs.train(updates[:4])
+    mine = MindSpore(case.network, case.document())
+    mine.compiled.load_weights(theirs.weights)
+    assert not mine.compiled.load_state_dict(theirs.compiled.state_dict())
+    assert (mine.compiled.updates, mine.compiled.state_dict()["state"]["plain.stem.weight"]["step"]) == (
         11,
         4,
     )
-    torch.train(updates[4:12])
-    mindspore.train(updates[4:12])
-    assert difference(torch.weights, mindspore.weights) <= 1e-5
+    theirs.train(updates[4:12])
+    mine.train(updates[4:12])
+    assert difference(theirs.weights, mine.weights) <= 1e-5
 
 
 # Networks whose parameters MindSpore has in another shape

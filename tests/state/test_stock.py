@@ -166,3 +166,44 @@ def test_state_of_another_class_is_told() -> None:
     compiled = optplan.compile(ADAMW, seeded(Pictures))
     with pytest.raises(ConfigError, match="is of `sgd`, and the plan has `adamw`, for 10 parameters"):
         compiled.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_of_a_wrapped_network_are_those_of_the_network(wrapper: str) -> None:
+    mine = seeded(Pictures)
+    optimizer = torch.optim.AdamW([(wrapper + name, each) for name, each in mine.named_parameters()], lr=0.01)
+    advance(mine, [optimizer], 0)
+    compiled = optplan.compile(ADAMW, seeded(Pictures))
+    found = compiled.load_state_dict(optimizer.state_dict())
+    assert {each.severity for each in found.diagnostics} == {"note"}
+    state = compiled.state_dict()["state"]
+    for name, parameter in mine.named_parameters():
+        assert torch.equal(state[name]["exp_avg"], optimizer.state[parameter]["exp_avg"]), name
+
+
+def test_a_part_of_the_network_may_have_a_wrappers_name() -> None:
+    mine: Any = nn.ModuleDict({"module": nn.Linear(2, 2), "other": nn.Linear(2, 2)})
+    optimizer = torch.optim.AdamW(mine.named_parameters(), lr=0.01)
+    for number, parameter in enumerate(mine.parameters()):
+        parameter.grad = torch.full_like(parameter, number + 1.0)
+    optimizer.step()
+    compiled = optplan.compile(document({"type": "adamw", "lr": 0.01}), deepcopy(mine))
+    assert not compiled.load_state_dict(optimizer.state_dict())
+    state = compiled.state_dict()["state"]
+    assert all(torch.equal(state[n]["exp_avg"], optimizer.state[p]["exp_avg"]) for n, p in mine.named_parameters())
+
+
+def test_frozen_parameters_that_an_optimizer_was_given_too_are_nothing_extra() -> None:
+    config = {**ADAMW, "rules": [{"where": "stem", "freeze": True}]}
+    mine: Any = seeded(Pictures)
+    mine.stem.requires_grad_(False)
+    optimizer = torch.optim.AdamW(mine.parameters(), lr=0.01, weight_decay=0.1)
+    advance(mine, [optimizer], 0)
+    compiled = optplan.compile(config, seeded(Pictures))
+    assert not compiled.load_state_dict(optimizer.state_dict())
+    assert "stem.weight" not in compiled.state_dict()["state"]
+    # trained by then, they have a state that would be lost
+    mine.stem.requires_grad_(True)
+    advance(mine, [optimizer], 1)
+    with pytest.raises(ConfigError, match=r"frozen here, and trained when it was saved: `stem.weight`, `stem.bias`"):
+        compiled.load_state_dict(optimizer.state_dict())

@@ -27,13 +27,14 @@ ROOMS = {
     "filter": "| source",  # nodes carry their places, and never look at the text there
     "expression": "filter | source",
     "counterparts": "",  # schedulers of frameworks, and the policies that they are
-    "api_map": "counterparts | catalog",  # names of each framework, and what they are in the other one
+    "api_map": "counterparts | catalog setting",  # names of each framework, and what they are in the other one
     "config": "diagnostics setting catalog filter expression | source",
     "frontend": "source diagnostics setting catalog counterparts registry filter expression config",
     "resolve": "diagnostics setting catalog registry filter expression config | source",  # never sees text
     "readers": "diagnostics resolve",
     "step": "",
-    "compiled": "diagnostics resolve state | step",
+    "weights": "diagnostics | resolve",  # what is loaded into a network, by names of either framework
+    "compiled": "state weights | diagnostics resolve step",
     "targets": "",
     "targets.choose": "diagnostics setting catalog resolve",  # a target sees a Plan, never a Config
     "targets.fit": "diagnostics catalog registry resolve",
@@ -44,7 +45,7 @@ ROOMS = {
     "targets.growing",
     "targets.mindspore": "diagnostics setting catalog resolve state step compiled targets.choose targets.fit "
     "targets.growing targets.sharing",
-    "state": "diagnostics catalog readers | setting resolve",
+    "state": "diagnostics catalog readers resolve | setting",
     "hosts": "diagnostics resolve targets.torch | compiled binding",  # of a target only what serves every host
     "report": "source diagnostics setting catalog counterparts api_map filter expression config resolve "
     "targets.choose state compiled step",

@@ -312,6 +312,26 @@ def test_what_is_no_network_is_refused() -> None:
         assert caught.value.diagnostics[0].code == "OP503"
 
 
+def test_what_is_given_in_the_wrong_form_is_told_with_its_cure() -> None:
+    """A class in a network's place; a plan in a document's."""
+    plan = optplan.plan(CONFIG, Pictures(), steps=UPDATES)
+    tries: list[tuple[Any, str, str]] = [
+        (lambda: plan.bind(Pictures), "`Pictures` is a class, and no network", "build one: `Pictures(...)`"),
+        (lambda: optplan.plan(CONFIG, nn.Linear), "`Linear` is a class, and no network", "build one: `Linear(...)`"),
+        *(
+            (lambda make=make: make(plan, Pictures()), "a `Plan` is no document", "bind it, by `plan.bind(model)`")
+            for make in (optplan.plan, optplan.compile)
+        ),
+    ]
+    for attempt, message, cure in tries:
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        (fault,) = caught.value.diagnostics
+        assert fault.message == message
+        assert fault.help is not None
+        assert fault.help.endswith(cure)
+
+
 def test_warnings_are_logged_and_counted_in_the_table(caplog: pytest.LogCaptureFixture) -> None:
     model = nn.ModuleDict({"stem": nn.Linear(2, 2)})
     document = {"optplan": 1, "optimizer": {"type": "sgd"}, "rules": [{"where": "bias or elsewhere", "lr": 0.1}]}

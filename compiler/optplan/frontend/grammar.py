@@ -54,6 +54,19 @@ def fail(message: str, where: tuple[int, int], cure: str | None = None, code: st
     raise InvalidError(Fault(message, *where, cure, code))
 
 
+# What typesetting makes of characters that the language has, where a text was copied from a page.
+_TYPESET = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "`-`"),
+    "\u00d7": "`*` for a product, `x` for a ratio",
+    "\u2192": "`->`",
+    "\u2264": "`<=`",
+    "\u2265": "`>=`",
+    "\u2260": "`!=`",
+    **dict.fromkeys("\u201c\u201d\u201e", '`"`'),
+    **dict.fromkeys("\u2018\u2019", "`'`"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Where a text stops following its grammar.
@@ -88,6 +101,8 @@ class Stop:
     def wanted(self, what: str, cure: str | None = None) -> Fault:
         """The fault of not being `what`."""
         where = f" after `{shown(self.before)}`" if self.before else ""
+        if cure is None and self.found in _TYPESET:
+            cure = f"write {_TYPESET[self.found]}; `{self.found}` is another character"
         if not self.found:
             return Fault(f"expected {what}{where}", self.after, self.after, cure)
         return self.fault(f"expected {what}{where}, found `{shown(self.found)}`", cure)

@@ -48,8 +48,11 @@ DTYPES = {
 
 
 def read_safetensors(file: BinaryIO, size: int) -> Header:
-    """The tensors that the header of `file`, of `size` bytes, names."""
-    found, _ = read_tensors(file, size)
+    """The tensors that the header of `file`, of `size` bytes, names; a state that `compiled.save` wrote is refused."""
+    found, metadata = read_tensors(file, size)
+    if "optplan" in metadata:
+        # its tensors have names such as `head.weight/exp_avg`, which a plan would take for parameters
+        raise ReadError("this is the saved state of an optimizer, and no network's weights", MANIFEST)
     return Header("safetensors", tuple(entry for entry, _, _ in found))
 
 

@@ -48,7 +48,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     "OP708": Explanation(
         "The state is not all in this process, as under `FullyShardedDataParallel`, or the framework or the file has "
         "no way to hold it as it is; the message says what. Shard with `fully_shard`, whose state is gathered, or use "
-        "the means of the class that is named.",
+        "the means of the class that is named. A note tells what the form that `optplan convert` is asked for has no "
+        "place for: a `.safetensors` has all of it.",
         "$ ZeroRedundancyOptimizer: compiled.state_dict()",
     ),
     "OP709": Explanation(

@@ -1,11 +1,13 @@
 """What `help` says of names of the frameworks: the counterpart in the other one, and what stands in a document.
 
-A topic is a full name (`torch.optim.Optimizer.add_param_group`), the end of one (`Optimizer.add_param_group`), or an
-argument or inherited method behind an optimizer's name (`torch.optim.SGD.momentum`, `mindspore.nn.Adam.get_lr`).
+A topic is a full name (`torch.optim.Optimizer.add_param_group`), the end of one (`Optimizer.add_param_group`), an
+argument or inherited method behind an optimizer's name (`torch.optim.SGD.momentum`, `mindspore.nn.Adam.get_lr`), or a
+module (`torch.optim`).  What stands in a program is made one of these by `optplan.report.spelling`.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from optplan.api_map import (
@@ -18,6 +20,7 @@ from optplan.api_map import (
     canonical,
     lone_arguments,
     optimizer_classes,
+    own_key,
     pairs,
     rows,
     variant,
@@ -27,19 +30,25 @@ from optplan.report.notation import number, written
 from optplan.report.prose import prose, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from optplan.catalog import Catalog
+    from optplan.catalog import Catalog, OptimizerType
 
-# The classes that optimizers of each library inherit from.
+NO_KEY = "no key of a document"
+CELL = "mindspore.nn.Cell"
+# The classes that optimizers and schedulers of each library inherit from, the nearest first.
 BASES = {
-    "torch.optim": "torch.optim.Optimizer",
-    "mindspore.nn": "mindspore.nn.Optimizer",
-    "mindspore.experimental.optim": "mindspore.experimental.optim.Optimizer",
-    "mindspore.mint.optim": "mindspore.experimental.optim.Optimizer",
-    "torch.optim.lr_scheduler": "torch.optim.lr_scheduler.LRScheduler",
-    "mindspore.experimental.optim.lr_scheduler": "mindspore.experimental.optim.lr_scheduler.LRScheduler",
+    "torch.optim": ("torch.optim.Optimizer",),
+    "mindspore.nn": ("mindspore.nn.Optimizer", CELL),
+    "mindspore.experimental.optim": ("mindspore.experimental.optim.Optimizer", CELL),
+    "mindspore.mint.optim": ("mindspore.experimental.optim.Optimizer", CELL),
+    "torch.optim.lr_scheduler": ("torch.optim.lr_scheduler.LRScheduler",),
+    "torch.optim.swa_utils": ("torch.optim.lr_scheduler.LRScheduler",),
+    "mindspore.experimental.optim.lr_scheduler": ("mindspore.experimental.optim.lr_scheduler.LRScheduler",),
 }
+SCHEDULE = "mindspore.nn.learning_rate_schedule.LearningRateSchedule"
+# A column of names up to this wide leaves room for what is said of them.
+_NARROW = 24
 
 
 def known_names() -> list[str]:
@@ -47,16 +56,38 @@ def known_names() -> list[str]:
     return [*optimizer_classes(), *rows()]
 
 
+def classes_and_members() -> list[str]:
+    """Every full name but those of functions that are a class anew, as `torch.optim.sgd.sgd` is."""
+    names = dict.fromkeys(known_names())
+    return [name for name in names if not name.endswith(".{0}.{0}".format(name.rpartition(".")[2]))]
+
+
 def mapped_pages(topic: str, catalog: Catalog) -> Iterator[str]:
     """A page for each name of the frameworks that `topic` is."""
     for name in optimizer_classes():
         if _is(topic, name):
             yield class_page(name, catalog)
-    # a scheduler has a page of its own
-    found = [name for name in rows() if _is(topic, name) and name not in (*optimizer_classes(), *counterparts())]
+    # a scheduler has a page of its own, and what any Cell has is told behind a name
+    apart = {*optimizer_classes(), *counterparts(), *(() if "." in topic else _of_any_cell())}
+    found = [name for name in rows() if _is(topic, name) and name not in apart]
     yield from (_row_page(name) for name in found)
+    if "." not in topic:
+        yield from _argument_page(topic, catalog)
     if not found:
         yield from _within(topic, catalog)
+        modules = dict.fromkeys(owner for owner in map(_owner, classes_and_members()) if owner not in rows())
+        yield from (_module_page(each) for each in modules if _is(topic, each) and each not in optimizer_classes())
+
+
+def namesakes(word: str) -> str:
+    """The classes and members that a word of the language is called as well, in whatever letters; empty if none."""
+    apart = {*counterparts(), *_of_any_cell()}
+    names = [name for name in classes_and_members() if name.rpartition(".")[2].lower() == word.lower()]
+    names = [name for name in names if name not in apart]
+    if not names:
+        return ""
+    how = f"`optplan help {names[0]}` says how it differs and what stands here."
+    return f"in the frameworks\n{_index(names)}\n{prose(how)}"
 
 
 def schedulers_counterparts(name: str) -> str:
@@ -75,8 +106,11 @@ def class_page(name: str, catalog: Catalog) -> str:
     ]
     for row in rows().get(name, ()):
         page.append(prose(f"None: {row.how}."))
-        listed = [(_called(each, name), each.key or "no key of a document") for each in lone_arguments(name, catalog)]
+        listed = [(_called(each, name), each.key or NO_KEY) for each in lone_arguments(name, catalog)]
         page.append("arguments\n" + table(listed))
+        if row.here:
+            page.append(prose(f"optplan: {row.here}."))
+            own = None
     types = [f"`type: {own.name}`, which is this class"] if own is not None else []
     if kind is not None:
         both = "both" if "mindspore" in kind.lowerings else "torch alone"
@@ -84,6 +118,15 @@ def class_page(name: str, catalog: Catalog) -> str:
     if types:
         page.append(prose(f"In a document: {'; or '.join(types)}."))
     return "\n\n".join(page)
+
+
+def class_of(kind: OptimizerType) -> str:
+    """Of an optimizer that is a class of MindSpore with a counterpart: where that is told; empty of all others."""
+    name = f"mindspore.nn.{kind.name.partition('.')[2]}"
+    if name not in {pair.mindspore for pair in pairs()}:
+        return ""
+    how = "what its arguments are in torch, and under `params` which names the class itself spares the decay"
+    return prose(f"`optplan help {name}` says {how}; groups of `rules:` spare none.")
 
 
 def pair_text(pair: Pair) -> str:
@@ -126,11 +169,13 @@ def argument_text(argument: Argument, name: str) -> str:
         return f"none: {argument.how}"
     said = " and ".join(f"`{each}`" for each in there)
     called = "" if there == argument.names(framework) else f"{said}, "
+    bounds = [argument.bounds] if argument.bounds else []
     if argument.how:
-        return f"{called}{VERDICTS[argument.verdict]}: {argument.how}"
+        return "; ".join([f"{called}{VERDICTS[argument.verdict]}: {argument.how}", *bounds])
     if argument.alike and argument.verdict == "different":
-        torch, mindspore = map(_default, argument.defaults)
-        return f"{called}the same, but {mindspore} in MindSpore and {torch} in torch"
+        torch, mindspore = argument.defaults
+        but = [] if torch == mindspore else [f"{_default(mindspore)} in MindSpore and {_default(torch)} in torch"]
+        return f"{called}the same, but {'; '.join([*but, *bounds])}"
     return called + VERDICTS[argument.verdict]
 
 
@@ -171,16 +216,67 @@ def _row_page(name: str) -> str:
     apart = [row.short for row in inside if row.name in (*optimizer_classes(), *counterparts())]
     members = [(row.short, verdict_text(row)) for row in inside if row.short not in apart]
     if members:
-        page.append(table(members))
+        page.append(_listed(members))
     if apart:
         page.append(prose(f"Each with a page of its own: {', '.join(dict.fromkeys(apart))}."))
     return "\n\n".join(page)
 
 
+def _module_page(name: str) -> str:
+    """What a module has, each with its counterparts."""
+    names = dict.fromkeys(each for each in known_names() if _owner(each) == name)
+    return f"`{name}` in {_other(name)}\n\n{_index(names)}"
+
+
+def _index(names: Iterable[str]) -> str:
+    """Names, and beside each its counterparts with the verdicts, without more."""
+    found = []
+    for name in names:
+        said = [
+            f"{pair.across(name)}, {VERDICTS[pair.verdict]}" for pair in pairs() if name in (pair.torch, pair.mindspore)
+        ]
+        said += [f"{row.other}, {VERDICTS[row.verdict]}" if row.other else "none" for row in rows().get(name, ())]
+        found.append((name, "; ".join(said)))
+    return _listed(found)
+
+
+def _argument_page(word: str, catalog: Catalog) -> Iterator[str]:
+    """What an argument of MindSpore's optimizers is called in torch, if it has another name there."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs():
+        for each in arguments(pair, catalog):
+            if each.torch not in (None, word) and word in each.mindspore:
+                found.setdefault(f"`{each.torch}`", []).append(pair.mindspore)
+    if found:
+        said = [(torch, ", ".join(dict.fromkeys(classes))) for torch, classes in found.items()]
+        yield f"argument `{word}` of optimizers of MindSpore, in torch and in a document\n\n{table(said)}"
+
+
+def _listed(items: Sequence[tuple[str, str]]) -> str:
+    """Names beside what is said of them, or above it where they are long."""
+    if max(len(name) for name, _ in items) <= _NARROW:
+        return table(items)
+    return "\n".join(f"  {name}\n{prose(text, '    ')}" for name, text in items)
+
+
+@cache
+def _of_any_cell() -> frozenset[str]:
+    return frozenset(name for name in rows() if _owner(name) == CELL)
+
+
+def _bases(name: str) -> tuple[str, ...]:
+    """The classes that a class inherits from."""
+    if name in counterparts() and _owner(name) == "mindspore.nn":
+        return (SCHEDULE,)
+    known = BASES.get(_owner(name), ())
+    return known[known.index(name) + 1 :] if name in known else known
+
+
 def _within(topic: str, catalog: Catalog) -> Iterator[str]:
     """An argument of an optimizer, or what it or a scheduler inherits."""
     name, _, last = topic.rpartition(".")
-    known = [each for each in (*optimizer_classes(), *counterparts()) if name and _is(name, each)]
+    bases = ("mindspore.nn.Optimizer", "mindspore.experimental.optim.Optimizer")
+    known = [each for each in (*optimizer_classes(), *counterparts(), *bases) if name and _is(name, each)]
     for each in known:
         lines = []
         for pair in pairs():
@@ -188,11 +284,18 @@ def _within(topic: str, catalog: Catalog) -> Iterator[str]:
                 for argument in arguments(pair, catalog):
                     if last in argument.names("torch" if each == pair.torch else "mindspore"):
                         said = f"{pair.across(each)}: {argument_text(argument, each)}."
-                        lines += [prose(said), prose(f"In a document: {argument.key}.", "  ")]
+                        # another meaning has the class itself, by a name of its own
+                        own = own_key(each, last, catalog) if argument.how else ""
+                        own = f", or {own}, which is this class" if own and own not in argument.key else ""
+                        lines += [prose(said), prose(f"In a document: {argument.key}{own}.", "  ")]
         if lines:
             yield "\n\n".join([f"argument `{last}` of `{each}`", "\n".join(lines)])
-        elif (inherited := f"{BASES.get(each.rpartition('.')[0])}.{last}") in rows():
-            yield _row_page(inherited)
+        elif inherited := next((base for base in _bases(each) if f"{base}.{last}" in rows()), None):
+            yield _row_page(f"{inherited}.{last}")
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _is(topic: str, name: str) -> bool:

@@ -15,14 +15,15 @@ from optplan.diagnostics import CODES
 from optplan.report.codes_meaning import EXPLANATIONS as MEANING
 from optplan.report.codes_reading import EXPLANATIONS as READING
 from optplan.report.codes_state import EXPLANATIONS as STATE
-from optplan.report.mapped import known_names, mapped_pages
+from optplan.report.mapped import class_of, classes_and_members, mapped_pages, namesakes
 from optplan.report.members import known_members, member_pages
 from optplan.report.notation import written
 from optplan.report.prose import prose, table
+from optplan.report.spelling import meant
 from optplan.report.stock import known_schedulers, scheduler_pages, schedulers_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from optplan.catalog import ArgumentType, Catalog, FormType, Lowering, OptimizerType, PolicyType
     from optplan.setting import Setting
@@ -35,15 +36,19 @@ def topic_text(topic: str, catalog: Catalog) -> str | None:
     """All that there is to say of `topic`; None if it is unknown."""
     topic = topic.strip()
     pages = [page for page in _pages(topic, catalog) if page]
+    own = [*member_pages(topic, alone=not pages)]
     # a word alone is first of all one of the language
     if "." in topic or not pages:
-        pages += mapped_pages(topic, catalog)
-    pages += member_pages(topic, alone=not pages)
+        pages += [*own, *mapped_pages(topic, catalog)]
+    else:
+        pages += [*filter(None, [namesakes(topic)]), *own]
+    for names in () if pages else meant(topic):
+        pages = pages or [text for name in names if name != topic and (text := topic_text(name, catalog))]
     return "\n\n".join(pages) or None
 
 
-def topics_text(catalog: Catalog) -> str:
-    """The topics there are."""
+def topics_text(catalog: Catalog, verbs: Iterable[str] = ()) -> str:
+    """The topics there are; `verbs` are those of the command line."""
     rows = [
         ("codes", "every diagnostic, or one: `OP203`"),
         ("optimizers", ", ".join(name for name in catalog.optimizers if "." not in name)),
@@ -57,6 +62,8 @@ def topics_text(catalog: Catalog) -> str:
         ("a result", "what `compiled` does and gives: `step`, `result`, `report`, `compiled.lr`"),
         ("a scheduler", "the policy with its values: `torch.optim.lr_scheduler.StepLR`, `cosine_with_min_lr`"),
     ]
+    if named := ", ".join(f"`{verb}`" for verb in verbs):
+        rows.append(("a verb", f"how it is called: {named}"))
     return "optplan help TOPIC, where TOPIC is one of these or a name among them:\n\n" + table(rows)
 
 
@@ -71,7 +78,7 @@ def known_topics(catalog: Catalog) -> list[str]:
     words = [*LISTS, *CODES, *catalog.optimizers, *catalog.policies, *catalog.predicates, *catalog.attributes]
     words += [key for key in catalog.keys if key not in words]
     words += [each.class_name for kind in catalog.optimizers.values() for each in _lowerings(kind)]
-    words += [*known_schedulers(), *known_names(), *CHAINS, *known_members()]
+    words += [*known_schedulers(), *classes_and_members(), *CHAINS, *known_members()]
     return list(dict.fromkeys([*words, *catalog.all_settings]))
 
 
@@ -83,6 +90,7 @@ def _pages(topic: str, catalog: Catalog) -> Iterator[str]:
         yield _list(word, catalog)
     if (name := _named(topic, catalog)) is not None:
         yield _optimizer(catalog.optimizers[name])
+        yield class_of(catalog.optimizers[name])
     if word in catalog.policies:
         yield _policy(catalog.policies[word])
     if word in CHAINS:
@@ -143,7 +151,7 @@ def _general_keys(catalog: Catalog) -> dict[str, str]:
 def _optimizer(kind: OptimizerType) -> str:
     page = [f"optimizer `{kind.name}`", prose(kind.description), "settings"]
     page[-1] += "\n" + table((setting.name, _about(setting)) for setting in kind.settings.values())
-    page.append(f"may be scheduled\n  {', '.join(kind.scheduled)}")
+    page.append(f"may be scheduled\n{prose(', '.join(kind.scheduled), '  ')}")
     for target, classes in kind.lowerings.items():
         said = [f"{each.class_name}: {each.reason}{_where(each, kind)}" for each in classes]
         said += [f"options: {', '.join(kind.options(target))}"] if kind.options(target) else []
@@ -174,7 +182,7 @@ def _where(lowering: Lowering, kind: OptimizerType) -> str:
     """For which settings a class is taken, where it is not for all."""
     says = [str(each) for each in lowering.when]
     if lowering.scheduled is not None and set(lowering.scheduled) != set(kind.scheduled):
-        says.append(f"no schedule but of {' and '.join(lowering.scheduled)}")
+        says.append(" but of ".join(["no schedule", *filter(None, [" and ".join(lowering.scheduled)])]))
     on = f"; on {' and '.join(lowering.devices)} only" if lowering.devices else ""
     return (f" (where {' and '.join(says)})" if says else "") + on
 
@@ -219,7 +227,7 @@ def _classes(topic: str, catalog: Catalog) -> Iterator[str]:
             # `adamw` is the canonical name already, `AdamW` the class; what is our own has no other name
             last = [name.rpartition(".")[2] for name in names if not name.startswith("optplan.")]
             if topic in names or (topic in last and topic not in catalog.optimizers):
-                shown = topic if topic in names else each.class_name
+                shown = topic if topic in names else next(name for name in names if not name.startswith("optplan."))
                 options = f" Options, under `{each.target}:`, are {', '.join(each.options)}." if each.options else ""
                 where = "" if "." in kind.name else _where(each, kind)
                 text = f"It is written `type: {kind.name}`{where}. {_arguments(each, kind)}{options}"
@@ -270,7 +278,9 @@ def _keys(word: str, catalog: Catalog) -> str:
         rows = [(", ".join(names), text) for text, names in found.items()]
         return f"setting `{word}`\n\n" + "\n\n".join(f"{prose(names)}\n{prose(text, '  ')}" for names, text in rows)
     # an optimizer has a page of its own
-    ends = [key for key in catalog.keys if key.endswith(f".{word}") and _named(word, catalog) is None]
+    # behind a type in whatever letters, `mindspore.lamb.eps`; a type alone has a page of its own
+    fold = str.lower if "." in word else str
+    ends = [key for key in catalog.keys if fold(key).endswith(f".{word}") and _named(word, catalog) is None]
     return "\n\n".join(f"key `{key}`\n\n{_key(key, catalog)}" for key in ends)
 
 

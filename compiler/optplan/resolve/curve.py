@@ -142,8 +142,7 @@ class Ramp(Shape):
 
     def __str__(self) -> str:
         tail = f", start={self.start:g}" if self.start else ""
-        shape = f", shape={self.shape}" if self.shape != "linear" else ""
-        return f"ramp({self.duration:g}, from={self.origin}, to={self.to}{shape}{tail})"
+        return f"{self.shape}({self.duration:g}, from={self.origin}, to={self.to}{tail})"
 
 
 @dataclass(frozen=True, slots=True)

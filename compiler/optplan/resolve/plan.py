@@ -258,8 +258,11 @@ class Plan:
         """The number that update `t` (0 for the first) uses for `key` of parameter `name`, schedule included.
 
         Past the horizon a policy that has no end of its own holds the value of the last update within.
-        KeyError if there is no such parameter, if it stays out, or if `key` is no number of its optimizer.
+        KeyError if there is no such parameter, if it stays out, or if `key` is no number of its optimizer; ValueError
+        if `t` is no number of an update.
         """
+        if t < 0 or t != int(t):
+            raise ValueError(f"updates are counted from 0: `t` is a whole number of at least 0, not {t}")
         group = self.group_of(name)
         if group is None:
             raise KeyError(f"parameter {name!r} is frozen: it has no {key!r}")

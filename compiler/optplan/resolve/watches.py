@@ -35,11 +35,6 @@ class Watches:
         return len(self._watches)
 
     @property
-    def each_metric(self) -> list[str]:
-        """The name of the metric that each goes by, in their order."""
-        return [watch.plateau.metric for watch in self._watches.values()]
-
-    @property
     def curves(self) -> list[Curve]:
         """The curve of each."""
         return list(self._watches)
@@ -84,6 +79,34 @@ class Watches:
     def state(self) -> list[dict[str, float]]:
         """What each watch knows, as plain data."""
         return [watch.state for watch in self._watches.values()]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The same, each with the `metric` that it goes by and the `curve` that it is of: see `in_order`."""
+        named = zip(self._watches.items(), self.state, strict=True)
+        return [{**state, "metric": watch.plateau.metric, "curve": str(curve)} for (curve, watch), state in named]
+
+    def in_order(self, reports: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
+        """The reports of another run in the order of these watches; None if they are not of as many by these metrics.
+
+        Each goes to the curve that it is of, wherever that stands now; those of curves that are no more go, in their
+        order, to what else goes by their metric, as does what tells neither.
+        """
+        left = list(reports)
+        found: dict[Curve, Mapping[str, Any]] = {}
+        for exact in (True, False):
+            for curve, watch in self._watches.items():
+                metric = watch.plateau.metric
+                fits = (
+                    (each.get("metric"), each.get("curve")) == (metric, str(curve))
+                    if exact
+                    else each.get("metric", metric) == metric
+                    for each in left
+                )
+                place = next((number for number, fit in enumerate(fits) if fit), None)
+                if place is not None and curve not in found:
+                    found[curve] = left.pop(place)
+        return None if left or len(found) < len(self._watches) else [found[curve] for curve in self._watches]
 
     def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Know what `state` says; ValueError if it is of another number of watches, KeyError if it says too little."""

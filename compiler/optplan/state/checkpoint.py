@@ -16,6 +16,7 @@ from math import prod
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from optplan.state.fields import fields_of
 from optplan.state.saved import Array, is_array
 
 if TYPE_CHECKING:
@@ -59,26 +60,44 @@ class Member:
         return [name for group in self.groups for name in group.parameters]
 
 
-def from_tensors(tensors: Mapping[str, Array], plan: Plan, members: Sequence[Member]) -> tuple[dict[str, Any], int]:
-    """The state by parameter and field, and the count of updates, that a checkpoint's `tensors` hold."""
+def from_tensors(
+    tensors: Mapping[str, Array], plan: Plan, members: Sequence[Member], untold: int = 0
+) -> tuple[dict[str, Any], int]:
+    """The state by parameter and field, and the count of updates, that a checkpoint's `tensors` hold.
+
+    `untold` is the count where they do not have it.  A parameter that has had updates, and of which they have nothing,
+    is left out.
+    """
     natives = {name: native for native, name in plan.natives.items()}
     shapes = dict(zip(plan.names, plan.shapes, strict=True))
-    updates = max((int(_number(each)) for name, each in tensors.items() if _last(name) == COUNT), default=0)
+    updates = max((int(_number(each)) for name, each in tensors.items() if _last(name) == COUNT), default=untold)
     state: dict[str, Any] = {}
     for number, member in enumerate(members):
         lead = "" if len(members) == 1 else f"member{number}."
         begun = tensors.get(f"{lead}{BEGUN}", tensors.get(BEGUN))
         made = updates - (0 if begun is None else int(_number(begun)))
-        for name in member.names:
-            found = (
-                dict(_fields(tensors, member, _native(tensors, member, natives.get(name, name)), lead)) if made else {}
-            )
-            state[name] = {
-                field: made if each is None else _fitted(each, shapes[name]) for field, each in found.items()
-            }
-            if set(state[name]) == {"step"}:
-                state[name] = {}
+        for group in member.groups:
+            for name in group.parameters:
+                native = _native(tensors, member, natives.get(name, name))
+                found = dict(_fields(tensors, member, native, lead)) if made else {}
+                fields = {field: made if each is None else _fitted(each, shapes[name]) for field, each in found.items()}
+                if any(_of_weight(member, field) for field in fields):
+                    state[name] = fields
+                elif not made or f"stat.{native}" in tensors or not _needed(member, group, shapes[name]):
+                    state[name] = {}
     return state, updates
+
+
+def _of_weight(member: Member, field: str) -> bool:
+    """Whether a field is one of which each weight has its own."""
+    own = (member.by.state or {}).get(field, field)
+    return own not in (COUNT, "step", *_SHARED)
+
+
+def _needed(member: Member, group: Group, shape: tuple[int, ...]) -> bool:
+    """Whether a parameter that has had an update has state of its own."""
+    known = None if member.by.state is None else fields_of(group.optimizer, group.settings, group.schedule, shape)
+    return known is not None and any(_of_weight(member, field) for field in known[0].keys() - known[1])
 
 
 def _native(tensors: Mapping[str, Any], member: Member, name: str) -> str:

@@ -20,7 +20,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from optplan.diagnostics import Collector
-from optplan.state.fields import alike, fields_of, is_late
+from optplan.resolve.watches import Watches
+from optplan.state.fields import HOLDS_SPARSE, alike, fields_of, is_late
 from optplan.state.saved import dtype_of, is_array, is_sparse, number
 from optplan.state.settings import differing, own_values
 
@@ -77,8 +78,9 @@ class Placement:
     """What a saved state comes to under a plan, all of it by the plan's names.
 
     `state` has the fields of each parameter that does not begin anew; a number stands for a tensor that is filled with
-    it where the field is one.  `settings` has own values by group and key, and is empty under `on_load="config"`.
-    `updates` is t.  `scaler` is None where the plan's loss scale begins anew, `reports` is None where its watches do.
+    it where the field is one.  `settings` has the own values of each group by key: the plan's, under
+    `on_load="checkpoint"` with the saved ones in their place.  `updates` is t.  `scaler` is None where the plan's loss
+    scale begins anew, `reports` is None where its watches do.
     """
 
     updates: int
@@ -101,15 +103,14 @@ def place(
     on_load: OnLoad = "config",
     strict: bool = True,
     fields: Fields = table,
-    metrics: Sequence[str] = (),
 ) -> Placement:
-    """What goes where; `metrics` are those of the plan's watches, in their order.
+    """What goes where.
 
     ConfigError for what `strict` does not let pass, and for settings that cannot be carried over (OP707).
     """
     if on_load not in get_args(OnLoad):
         raise ValueError(f"`on_load` is 'config' or 'checkpoint', not {on_load!r}")
-    return _Comparison(saved, plan, fields).run(on_load, strict, metrics)
+    return _Comparison(saved, plan, fields).run(on_load, strict)
 
 
 class _Comparison:
@@ -124,13 +125,16 @@ class _Comparison:
         self._was: dict[str, SavedGroup] = {}
         self._state: dict[str, Mapping[str, Value]] = {}
 
-    def run(self, on_load: OnLoad, strict: bool, metrics: Sequence[str]) -> Placement:
+    def run(self, on_load: OnLoad, strict: bool) -> Placement:
         extra = self._find()
         missing = [name for name in self._group if name not in self._was]
         self._names("OP703", "the saved state lacks", missing, "that the plan trains", _ANEW)
         cure = "with `strict=False` it is left out"
         self._names("OP704", "the saved state has", extra, "that the plan does not train", cure)
         other = self._optimizers()
+        trained = {name: was for name, was in self._was.items() if name not in other}
+        own = own_values(self._plan, trained, self._collector, saved=on_load == "checkpoint")
+        settled = {group.name: _settled(group, own[group.name]) for group in self._plan.groups}
         state: dict[str, dict[str, Value]] = {}
         reshaped: list[str] = []
         lacking: dict[tuple[str, str], list[str]] = {}
@@ -138,7 +142,7 @@ class _Comparison:
         for name, group in self._group.items():
             if name in other or not self._state.get(name):
                 continue
-            kept = self._kept(name, group, lacking, beside)
+            kept = self._kept(name, settled[group.name], lacking, beside)
             if kept is None:
                 reshaped.append(name)
             elif kept:
@@ -151,11 +155,9 @@ class _Comparison:
         for (optimizer, field), names in beside.items():
             what = f"the saved state has `{field}`, which `{optimizer}` does not use here, of"
             self._names("OP704", what, names, "", cure)
-        reports = self._reports(metrics)
+        reports = self._reports()
         regrouped = self._regrouped()
-        kept = {name: was for name, was in self._was.items() if name not in other}
-        settings = differing(self._plan, kept, self._saved.updates, self._collector)
-        own = own_values(self._plan, kept, self._collector) if on_load == "checkpoint" else {}
+        settings = differing(self._plan, trained, self._saved.updates, self._collector)
         self._scale()
         found = self._collector.diagnostics
         if strict:
@@ -258,7 +260,10 @@ class _Comparison:
         for field, shape in needed.items():
             value = given.get(field)
             if value is not None or (field in given and shape is None):
-                fault = None if shape is None else self._misfit(value, shape)
+                fault = None if shape is None else self._misfit(value, shape, group.optimizer)
+                count = number(value) if field == "step" and fault is None else None
+                if count is not None and (count < 0 or count % 1):
+                    fault = f"is {number(value)}, and counts updates"
                 if fault is not None:
                     self._collector.error("OP705", f"the saved `{field}` of `{name}` {fault}", help=_ANEW)
                     return None
@@ -272,8 +277,11 @@ class _Comparison:
                 beside.setdefault((group.optimizer, field), []).append(name)
         return kept
 
-    def _misfit(self, value: Value, shape: Shape) -> str | None:
+    def _misfit(self, value: Value, shape: Shape, optimizer: str) -> str | None:
         """What is wrong with a value for a field of this shape, as the end of a sentence; None where it fits."""
+        # A tensor of PyTorch itself, from a state dict of `torch.optim`, or its parts
+        if (is_sparse(value) or getattr(value, "is_sparse", False)) and optimizer not in HOLDS_SPARSE:
+            return f"is sparse, which no state of `{optimizer}` is"
         if is_sparse(value) and self._plan.target != "mindspore":
             indices, values = (_shape(each) for each in value[:2])
             fits = len(indices) == 2 and 0 < indices[0] <= len(shape) and (indices[1], *shape[indices[0] :]) == values
@@ -289,17 +297,20 @@ class _Comparison:
             return f"is {found}"
         return None
 
-    def _reports(self, metrics: Sequence[str]) -> tuple[Mapping[str, Any], ...] | None:
-        saved = self._saved.reports
-        known = [each.get("metric") for each in saved]
-        if len(saved) == len(metrics) and all(was in (None, now) for was, now in zip(known, metrics, strict=True)):
-            return saved
+    def _reports(self) -> tuple[Mapping[str, Any], ...] | None:
+        """What was saved of each watch of the plan, in their order."""
+        saved, watches = self._saved.reports, Watches(self._plan.groups)
+        found = watches.in_order(saved)
+        if found is not None:
+            return tuple(found)
         if not saved:
-            what = f"the saved state has no reports of {_some(sorted(set(metrics)))}, by which a `plateau` goes"
+            what = f"the saved state has no reports of {_some(watches.metrics)}, by which a `plateau` goes"
             self._collector.error("OP703", what, help="with `strict=False` it waits for the first one")
         else:
             told = "one `plateau`" if len(saved) == 1 else f"{len(saved)} `plateau`s"
-            here = f"{len(metrics)} by {_some(sorted(set(metrics)))}" if metrics else "none"
+            by = sorted({each["metric"] for each in saved if "metric" in each})
+            told += f" by {_some(by)}" if by else ""
+            here = f"{len(watches)} by {_some(watches.metrics)}" if watches else "none"
             what = f"the saved state has the reports of {told}, and the plan has {here}"
             self._collector.error("OP704", what, help="with `strict=False` they are left out")
         return None
@@ -331,6 +342,12 @@ class _Comparison:
             self._collector.note("OP707", "the state was saved with a loss scale, and the plan has none")
         else:
             self._collector.note("OP707", f"the state was saved without a loss scale: `{scale}` begins anew")
+
+
+def _settled(group: Group, own: Mapping[str, Plain]) -> Group:
+    """The group with these own values, by which it has the state that it has."""
+    values = tuple((key, own.get(key, value)) for key, value in group.values)
+    return group if values == group.values else replace(group, values=values)
 
 
 def _shape(value: Value) -> Shape:

@@ -62,6 +62,9 @@ FIELDS: Mapping[str, tuple[Field, ...]] = {
     "lbfgs": tuple(Field(name, "whole") for name in _LBFGS),
 }
 
+# Whose buffers are sparse under sparse gradients
+HOLDS_SPARSE = frozenset({"sgd"})
+
 _ALIKE = (frozenset({"adam", "adamw"}),)
 
 

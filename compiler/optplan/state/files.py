@@ -16,8 +16,9 @@ import json
 import mmap
 import os
 from contextlib import suppress
+from errno import EINVAL, EISDIR
 from math import isfinite, prod
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optplan.diagnostics import ConfigError, Diagnostic
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from optplan.state.saved import Value
 
-__all__ = ["read", "tensors", "write"]
+__all__ = ["Beside", "read", "tensors", "write"]
 
 _KEY = "optplan"
 # The format's words, and bytes of an element, by torch's words; what has less than a byte is no state
@@ -72,13 +73,17 @@ def write(path: str | os.PathLike[str], saved: Saved, arrays: Iterable[Array]) -
         begin, end = end, end + prod(each.shape) * each.width
         word = _WORDS[each.dtype][0]
         header[each.name] = {"dtype": word, "shape": list(each.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    try:
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        message = "the name of a parameter has half of a surrogate pair, which no safetensors file can hold"
+        raise ConfigError([Diagnostic("OP708", "error", message)]) from error
     # Spaces at the end are part of the format: the tensors begin at a multiple of 8.
     text += b" " * (-len(text) % 8)
-    final = os.path.realpath(path)
-    with _Beside(final) as stream:
+    name = os.fsdecode(path)
+    if not name or name.endswith(os.sep):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), name)
+    with Beside(os.path.realpath(name)) as stream:
         stream.write(len(text).to_bytes(8, "little"))
         stream.write(text)
         for each, array in zip(places, arrays, strict=True):
@@ -220,7 +225,7 @@ def _infinite(value: Any, arrays: dict[str, Array]) -> Any:
 # Whole or not at all
 
 
-class _Beside:
+class Beside:
     """What is written beside a file and takes its place at the end; one process at a time, if several try."""
 
     def __init__(self, final: str) -> None:
@@ -230,6 +235,12 @@ class _Beside:
         self._path = os.path.join(folder, f".{name}.partial")  # noqa: PTH118 - as above
 
     def __enter__(self) -> Any:
+        # A device or a pipe would be gone, and a file in its place
+        with suppress(FileNotFoundError):
+            mode = os.stat(self._final).st_mode  # noqa: PTH116 - as above
+            if not S_ISREG(mode):
+                number = EISDIR if S_ISDIR(mode) else EINVAL
+                raise OSError(number, os.strerror(number) if S_ISDIR(mode) else "it is no regular file", self._final)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         while True:
             number = os.open(self._path, flags, 0o666)

@@ -7,7 +7,7 @@ with everything in it that is not what it should be.  The dict may come from any
      "groups": [{"name", "optimizer", "settings": {key: value}, "own": {key: number}, "parameters": [names]}],
      "state": {parameter: {field: tensor, array, number, None, or a list of these}},
      "scaler": {"scale": number, "good": whole number} or None,
-     "reports": [{"best", "bad", "cooling", "reductions", "metric"}]}
+     "reports": [{"best", "bad", "cooling", "reductions", "metric", "curve"}]}
 
 `settings` are the values as they stand for update t; `own` has, of those keys that are scheduled, the group's own
 value, which the curve starts from.  `good` counts updates in a row without an overflow.  Tensors and arrays stay what
@@ -46,6 +46,11 @@ FORMAT = "optplan.state/1"
 _FRAMEWORKS = ("torch", "mindspore")
 # What a settings list may nest
 _DEEPEST = 4
+# Whole numbers are below this, and a loss scale, which is a float32, is one of these
+_WHOLE = 2**63
+_SMALLEST, _LARGEST = 2.0**-149, 3.4028234663852886e38
+# How many updates in a row PyTorch's scaler can count
+_GOOD = 2**31
 _REPORT = ("best", "bad", "cooling", "reductions")
 # How to read one element, by torch's words; bfloat16 is the upper half of a float32
 _CODES = {
@@ -250,9 +255,12 @@ class _Reader:
             return None
         parts = dict(self._named(data, "scaler"))
         scale = self._number(parts.get("scale"), "scaler.scale")
-        if not 0 < scale < float("inf"):
-            self._fault("scaler.scale", f"is {scale}, which is no scale")
-        return SavedScaler(scale, self._count(parts.get("good"), "scaler.good"))
+        if not _SMALLEST <= scale <= _LARGEST:
+            self._fault("scaler.scale", f"is {_told(scale)}, which is no scale")
+        good = self._count(parts.get("good"), "scaler.good")
+        if good >= _GOOD:
+            self._fault("scaler.good", f"is {good}, which no scaler counts")
+        return SavedScaler(scale, good)
 
     def _reports(self, data: object) -> tuple[Mapping[str, Any], ...]:
         found = []
@@ -261,8 +269,9 @@ class _Reader:
             parts = dict(self._named(each, where))
             report: dict[str, Any] = {"best": self._number(parts.get("best"), f"{where}.best")}
             report |= {key: self._count(parts.get(key), f"{where}.{key}") for key in _REPORT[1:]}
-            if "metric" in parts:
-                report["metric"] = self._text(parts["metric"], f"{where}.metric")
+            for key in ("metric", "curve"):
+                if key in parts:
+                    report[key] = self._text(parts[key], f"{where}.{key}")
             found.append(report)
         return tuple(found)
 
@@ -299,24 +308,31 @@ class _Reader:
         return ""
 
     def _count(self, value: object, where: str) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _WHOLE:
             return value
         if isinstance(value, float) and value.is_integer() and 0 <= value < 2**53:
             return int(value)
         if isinstance(value, (int, float)):
-            self._fault(where, f"is {value!r:.40}, not a whole number from 0")
+            self._fault(where, f"is {_told(value)}, not a whole number from 0")
         else:
             self._wrong(value, where, "a whole number")
         return 0
 
     def _number(self, value: object, where: str) -> float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._check_size(value, where)
             return value
         self._wrong(value, where, "a number")
         return 1.0
 
+    def _check_size(self, value: object, where: str) -> None:
+        """Refuse a whole number that no tensor holds."""
+        if isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+            self._fault(where, f"is {_told(value)}, which is too large")
+
     def _plain(self, value: object, where: str, depth: int = 0) -> Plain:
         if value is None or isinstance(value, (bool, int, float, str)):
+            self._check_size(value, where)
             return value
         if isinstance(value, (list, tuple)) and depth < _DEEPEST:
             return tuple(self._plain(each, where, depth + 1) for each in value)
@@ -324,9 +340,21 @@ class _Reader:
         return None
 
     def _value(self, value: object, where: str, *, inner: bool = False) -> Value:
-        if value is None or isinstance(value, (bool, int, float)) or is_array(value):
+        if value is None or isinstance(value, (bool, int, float)):
+            self._check_size(value, where)
+            return value
+        if is_array(value):
+            try:
+                tuple(map(int, value.shape))  # type: ignore[attr-defined]  # an array has one
+            except (TypeError, ValueError, RuntimeError):
+                self._fault(where, f"is a `{type(value).__name__}` without a shape of whole numbers")
             return value
         if isinstance(value, (list, tuple)) and not inner:
             return tuple(self._value(each, where, inner=True) for each in value)
         self._wrong(value, where, "a tensor, an array, a number or a list of these")
         return None
+
+
+def _told(value: float) -> str:
+    """A number in a message; Python writes no whole number of thousands of digits."""
+    return f"{value!r:.40}" if abs(value) < 2**200 or isinstance(value, float) else "a number of many digits"

@@ -46,13 +46,18 @@ def differing(
     return list(found)
 
 
-def own_values(plan: Plan, was: Mapping[str, SavedGroup], collector: Collector) -> dict[str, dict[str, Plain]]:
-    """The saved settings as own values of the plan's groups, by group and key; faults in `collector` (OP707)."""
+def own_values(
+    plan: Plan, was: Mapping[str, SavedGroup], collector: Collector, *, saved: bool
+) -> dict[str, dict[str, Plain]]:
+    """The own values of the plan's groups, by group and key; with `saved` the saved ones in their place.
+
+    What a class computes itself is left out.  Faults of saved values are in `collector` (OP707).
+    """
     found: dict[str, dict[str, Plain]] = {}
     for group in plan.groups:
-        sources = _sources(group, was)
+        sources = _sources(group, was) if saved else []
         kind = catalog().optimizers.get(group.optimizer)
-        taken: dict[str, Plain] = {}
+        taken: dict[str, Plain] = {key: own for key, own in group.values if own is not None}
         for key, own in group.values:
             values = list(dict.fromkeys(_own(each, key, group) for each in sources if key in each.settings))
             setting = kind.settings.get(key) if kind is not None else None
@@ -70,8 +75,7 @@ def own_values(plan: Plan, was: Mapping[str, SavedGroup], collector: Collector) 
                     collector.error("OP707", what, help='load with `on_load="config"`')
             elif values and own is not None:
                 taken[key] = values[0] if setting is None or values[0] == own else own
-        if taken:
-            found[group.name] = taken
+        found[group.name] = taken
     return found
 
 

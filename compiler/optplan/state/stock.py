@@ -28,6 +28,8 @@ __all__ = ["read", "to_indices", "to_names"]
 
 # What a group holds beside settings
 _BESIDE = frozenset({"params", "param_names", "name", "optimizer", "initial_lr"})
+# What wrappers call the network that they wrap: parallel ones, `torch.compile`, FSDP1, activation checkpointing
+_WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 
 
 def read(data: Mapping[str, Any], plan: Plan, *, updates: int = 0) -> Saved:
@@ -43,7 +45,8 @@ def read(data: Mapping[str, Any], plan: Plan, *, updates: int = 0) -> Saved:
         listed = isinstance(group, Mapping) and isinstance(group.get("params"), (list, tuple))
         if not listed or not all(isinstance(key, str) for key in group):
             raise _fault(f"`param_groups[{place}]` of the state dict is no group with a list of `params`")
-    names = _names(groups, plan)
+    known = _known(plan)
+    names = [[_bare(name, known) for name in each] for each in _names(groups, plan)]
     found: dict[Any, str] = {}
     for group, each in zip(groups, names, strict=True):
         for key, name in zip(group["params"], each, strict=True):
@@ -53,8 +56,11 @@ def read(data: Mapping[str, Any], plan: Plan, *, updates: int = 0) -> Saved:
     strange = [key for key in state if key not in found]
     if strange:
         raise _fault(f"the state dict has state of {strange[0]!r:.80}, which is in none of its groups")
+    # Whoever gives an optimizer all parameters gives it frozen ones too, of which it knows nothing
+    idle = set(plan.names) - {name for group in plan.groups for name in group.parameters}
+    idle -= {found[key] for key, fields in state.items() if fields}
     made = [
-        {"name": f"group {place}", **_group(group, each, plan)}
+        {"name": f"group {place}", **_group(group, [name for name in each if name not in idle], plan)}
         for place, (group, each) in enumerate(zip(groups, names, strict=True))
     ]
     steps = [
@@ -74,6 +80,19 @@ def read(data: Mapping[str, Any], plan: Plan, *, updates: int = 0) -> Saved:
         "reports": (),
     }
     return parse(whole)
+
+
+def _known(plan: Plan) -> frozenset[str]:
+    """Every name of a parameter of the plan."""
+    return frozenset((*plan.names, *plan.aliases, *plan.natives))
+
+
+def _bare(name: str, known: frozenset[str]) -> str:
+    """A name without what wrappers put into it, where that is a name of the plan and it is none."""
+    if name in known:
+        return name
+    bare = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+    return bare if bare in known else name
 
 
 def _names(groups: Sequence[Mapping[str, Any]], plan: Plan) -> list[list[str]]:

@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from optplan.diagnostics import Collector, ConfigError, diagnostic
-from optplan.targets.fit import check_network
+from optplan.targets.fit import check_network, find_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optplan.resolve.network import Network
     from optplan.resolve.plan import Case, Group, Plan
 
-__all__ = ["fault", "grown"]
+__all__ = ["fault", "grown", "some"]
 
 # How many names a message tells
 _NAMED = 5
@@ -52,6 +52,15 @@ def grown(
     whole = joined(before, plan, new)
     if len(whole.groups) == len(before.groups):
         raise fault(f"nothing new in the module is trained: {some(new)}", "a rule freezes it, or its own gradients")
+    for group in whole.groups[len(before.groups) :]:
+        kind = find_optimizer(group.optimizer)
+        if kind is not None and kind.requirements.one_group:
+            what = f"`{group.optimizer}` takes one group, and `{group.parameters[0]}` would be of another"
+            raise fault(what, f"bind a plan of the {model} as it is, and load the state with `strict=False`")
+    again = getattr(plan, "again", None)
+    if again is not None:
+        # A network may grow more than once
+        whole.__dict__["again"] = again
     return whole
 
 

@@ -29,12 +29,15 @@ def shared(
 ) -> list[list[tuple[Group, Lowering]]]:
     """The groups of each optimizer, each group with its class, in their order.
 
-    `born` has by name the update at which a group came to a run; those that did so at different ones share nothing.
+    `born` has by name the update at which the state of a parameter began, the same for all of a group, where that is
+    not the first; those of different ones share nothing.
     """
     apart: dict[Hashable, list[tuple[Group, Lowering]]] = {}
     for number, (group, by) in enumerate(groups):
         alone = len(groups) <= MOST or not by.shares
-        apart.setdefault(number if alone else (born.get(group.name, 0), *_signature(group, by)), []).append((group, by))
+        apart.setdefault(number if alone else (born.get(group.parameters[0], 0), *_signature(group, by)), []).append(
+            (group, by)
+        )
     return list(apart.values())
 
 

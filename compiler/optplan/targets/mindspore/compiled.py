@@ -12,18 +12,19 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from optplan import compiled
-from optplan.diagnostics import Collector
+from optplan.diagnostics import Collector, ConfigError, diagnostic
 from optplan.resolve.watches import Watches
-from optplan.state.saved import Saved, SavedGroup
+from optplan.state.saved import Saved, SavedGroup, number
 from optplan.targets.mindspore.managers import make_manager
 from optplan.targets.mindspore.members import Member
 from optplan.targets.mindspore.native import carry_out
+from optplan.targets.mindspore.retired import Retired
 from optplan.targets.mindspore.scaling import ClipGradients, carried_scale, make_scaler, put_scale, scale_of
 from optplan.targets.mindspore.state import packed, rate_of
 from optplan.targets.mindspore.step import TrainStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mindspore import Parameter, amp, nn
 
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from optplan.state.compare import Placement
     from optplan.state.saved import Array
     from optplan.targets.mindspore.native import Native
-    from optplan.targets.mindspore.state import Lack, Value
+    from optplan.targets.mindspore.state import Value
 
 _NOT_CARRIED = "with `strict=False` the others' stands for all"
+_LARGEST = 2**31 - 1
 
 
 class Compiled(compiled.Compiled):
@@ -61,8 +63,9 @@ class Compiled(compiled.Compiled):
         self.optimizer, self._members, self._keepers, self.reports = native
         # The groups with the values that the optimizer was made with: the plan's, until a saved state brings others
         self._groups_now = plan.groups
-        # The update at which a group came to the run, of those that came later
+        # By name, the update at which the state of a parameter began, where that is not the first
         self._born: dict[str, int] = {}
+        self._retired = Retired()
         self._cell = cell
         self._steps: WeakSet[TrainStep] = WeakSet()
         self.scaler = make_scaler(plan.loss_scale)
@@ -87,6 +90,7 @@ class Compiled(compiled.Compiled):
     @property
     def updates(self) -> int:
         """How many updates the optimizer has made: t of the next one."""
+        self._retired.look()
         return int(self.optimizer.global_step.asnumpy()[0])
 
     def lr(self) -> dict[str, float]:
@@ -140,7 +144,13 @@ class Compiled(compiled.Compiled):
         return make_manager(self.plan)
 
     def _write(self, parameter: Parameter, value: Any) -> None:
-        array = value.asnumpy() if isinstance(value, Tensor) else np.asarray(value)
+        if isinstance(value, Tensor):
+            array = value.asnumpy()
+        elif hasattr(value, "detach"):  # a tensor of PyTorch; numpy does not have its bfloat16
+            plain = value.detach().cpu()
+            array = np.asarray(plain.float() if plain.is_floating_point() else plain)
+        else:
+            array = np.asarray(value)
         ops.assign(parameter, Tensor(array.reshape(parameter.shape), parameter.dtype))
 
     # State
@@ -158,23 +168,40 @@ class Compiled(compiled.Compiled):
             tuple(groups),
             self._kept(),
             scale_of(self.scaler),
-            tuple(self.reports.state),
+            tuple(self.reports.named),
         )
 
     def _put(self, placed: Placement, *, strict: bool) -> tuple[Diagnostic, ...]:
         """Go on from what `placed` says, all of it or none; what could not be carried, where that is allowed."""
         found = Collector()
-        for names, field, why in self._lacks(placed.state, placed.updates):
+        groups, born = self._settled(placed.settings), self._births(placed.state, placed.updates)
+        native = None
+        if self._must_renew(groups, born):
+            # Whatever is refused is refused here, where nothing has been changed
+            native = carry_out(replace(self.plan, groups=groups), self._parameters, born)
+        keepers = self._keepers if native is None else native.keepers
+        for names, field, why in [lack for keeper in keepers for lack in keeper.lacks(placed.state, placed.updates)]:
             told = ", ".join(f"`{name}`" for name in names[:5]) + ("" if len(names) <= 5 else ", ...")
             found.error("OP708", f"the saved `{field}` cannot be carried for {told}: {why}", help=_NOT_CARRIED)
+        self._check_counts(placed)
         if strict:
             found.check()
-        if placed.settings:
-            self._settle(placed.settings)
+        self._groups_now, self._born = groups, born
+        if native is not None:
+            self._go_over(native)
+        else:
+            self._settle()
         self.scaler = put_scale(self.scaler, placed.scaler, self.plan.loss_scale)
         self._go_on(placed.state, placed.updates)
         self.reports.restore(Watches(self.plan.groups).state if placed.reports is None else placed.reports)
         return tuple(replace(each, severity="warning") for each in found.diagnostics)
+
+    def _check_counts(self, placed: Placement) -> None:
+        """ConfigError (OP708) for counts that MindSpore has no number for."""
+        counts = [placed.updates, *(fields.get("step") for fields in placed.state.values())]
+        if any(value is not None and (number(value) or 0) > _LARGEST for value in counts):
+            message = f"more than {_LARGEST} updates are saved, and MindSpore counts them in an int32"
+            raise ConfigError([diagnostic("OP708", message)])
 
     def _packed(self, value: Value) -> Array:
         return packed(value)
@@ -186,10 +213,6 @@ class Compiled(compiled.Compiled):
             found |= keeper.read()
         return {name: found[name] for group in self.plan.groups for name in group.parameters}
 
-    def _lacks(self, state: Mapping[str, Mapping[str, Any]], updates: int) -> list[Lack]:
-        """What of a state its members could not go on from."""
-        return [lack for keeper in self._keepers for lack in keeper.lacks(state, updates)]
-
     def _go_on(self, state: Mapping[str, Mapping[str, Any]], updates: int) -> None:
         """Go on from a state at update `updates`: each member, the whole, and what gathers gradients for it."""
         for keeper in self._keepers:
@@ -198,39 +221,58 @@ class Compiled(compiled.Compiled):
         for step in self._steps:
             step.begin_anew()
 
-    def _settle(self, own: Mapping[str, Mapping[str, Any]]) -> None:
-        """Have the groups the own values that `own` gives by group and key.
-
-        A rate that is fixed is written into the optimizer as it is; for all else, which is part of what is compiled,
-        a new one takes its place.  It has no state yet.
-        """
-        before = {group.name: group for group in self._groups_now}
-        self._groups_now = tuple(
+    def _settled(self, own: Mapping[str, Mapping[str, Any]]) -> tuple[Group, ...]:
+        """The groups with the own values that `own` gives by group and key."""
+        return tuple(
             replace(group, values=tuple((key, own.get(group.name, {}).get(key, value)) for key, value in group.values))
             for group in self._groups_now
         )
-        members = []
-        for member in self._members:
-            now = tuple(each for group in member.groups for each in self._groups_now if each.name == group.name)
-            changed = {
-                key
-                for group in now
-                for (key, value), (_, was) in zip(group.values, before[group.name].values, strict=True)
-                if value != was
-            }
-            if changed and not (changed == {"lr"} and len(now) == 1 and "lr" not in now[0].schedule):
-                self._renew()
-                return
-            members.append(Member(member.optimizer, now))
-        self._members = members
-        for member in members:
-            rate = member.groups[0].settings["lr"]
-            if len(member.groups) == 1 and "lr" not in member.groups[0].schedule and rate is not None:
-                ops.assign(rate_of(member.optimizer), Tensor(rate, mstype.float32))
 
-    def _renew(self) -> None:
-        """Make the optimizer anew, by the groups as they are now."""
-        native = carry_out(replace(self.plan, groups=self._groups_now), self._parameters, self._born)
+    def _births(self, state: Mapping[str, Mapping[str, Any]], updates: int) -> dict[str, int]:
+        """By name, the update at which the state of a parameter began, where its formula counts."""
+        return {
+            name: updates - int(number(state.get(name, {}).get("step")) or 0)
+            for keeper in self._keepers
+            if keeper.counts
+            for name in keeper.names
+        }
+
+    def _must_renew(self, groups: Sequence[Group], born: Mapping[str, int]) -> bool:
+        """Whether other optimizers must carry the groups out.
+
+        A rate that is fixed is written into an optimizer as it is; all else is part of what is compiled.  And one
+        optimizer has one count, so that parameters whose state began at different updates are not in one.
+        """
+        if any(len({born.get(name, 0) for name in keeper.names}) > 1 for keeper in self._keepers):
+            return True
+        now = {group.name: group for group in groups}
+        for member in self._members:
+            for group in member.groups:
+                pairs = zip(now[group.name].values, group.values, strict=True)
+                changed = {key for (key, value), (_, was) in pairs if value != was}
+                if changed and not (changed == {"lr"} and len(member.groups) == 1 and "lr" not in group.schedule):
+                    return True
+        return False
+
+    def _settle(self) -> None:
+        """Have the members the own values of the groups as they are now, of which no more than fixed rates differ."""
+        now = {group.name: group.values for group in self._groups_now}
+        self._members = [
+            Member(optimizer, tuple(replace(group, values=now[group.name]) for group in groups))
+            for optimizer, groups in self._members
+        ]
+        self._put_rates({group.name: group.settings["lr"] for group in self._groups_now})
+
+    def _put_rates(self, rates: Mapping[str, Any]) -> None:
+        """Write fixed rates, by group, into the optimizers that have one each."""
+        for optimizer, (group, *others) in self._members:
+            rate = rates.get(group.name)
+            if not others and "lr" not in group.schedule and rate is not None:
+                ops.assign(rate_of(optimizer), Tensor(rate, mstype.float32))
+
+    def _go_over(self, native: Native) -> None:
+        """Go over to other optimizers; they have no state yet."""
+        self._retired.add(self.optimizer)
         self.optimizer, self._members, self._keepers, self.reports = native
 
     def add_group(self, module: nn.Cell, *, plan: Plan | None = None) -> None:
@@ -261,26 +303,25 @@ class Compiled(compiled.Compiled):
         groups = tuple(
             replace(each, values=now[each.name].values) if each.name in now else each for each in plan.groups
         )
-        born = self._born | {group.name: updates for group in groups if group.name not in now}
+        fresh = [name for group in groups if group.name not in now for name in group.parameters]
+        born = self._born | dict.fromkeys(fresh, updates)
         # Whatever is refused is refused here, where nothing has been changed
         native = carry_out(replace(plan, groups=groups), parameters, born)
-        self.optimizer, self._members, self._keepers, self.reports = native
+        self._go_over(native)
         self.plan, self._parameters, self._groups_now, self._born = plan, parameters, groups, born
         self._beside = {parameter.name: parameter for parameter in self._cell.get_parameters()}
-        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse)
-        for member, group in self._groups():
-            if group.name in rates and "lr" not in group.schedule and len(member.groups) == 1:
-                own = group.settings["lr"]
-                if own is not None and own != rates[group.name]:
-                    ops.assign(rate_of(member.optimizer), Tensor(rates[group.name], mstype.float32))
-        fresh = Watches(plan.groups).state
-        self.reports.restore([*reported, *fresh[len(reported) :]])
+        count = sum(len(group.parameters) for group in groups)
+        self.clip_gradients = ClipGradients(plan.clip, carried_scale(plan.loss_scale), sparse=sparse, count=count)
+        owns = {group.name: group.settings["lr"] for group in groups}
+        self._put_rates({name: rate for name, rate in rates.items() if owns[name] not in (None, rate)})
+        self.reports.restore([*reported, *Watches(plan.groups).state[len(reported) :]])
         self._go_on(state, updates)
 
     def _groups(self) -> Iterator[tuple[Member, Group]]:
-        by_name = {group.name: (member, group) for member in self._members for group in member.groups}
+        # One of them, where several carry out a group
+        by_name = {group.name: member for member in self._members for group in member.groups}
         for group in self._groups_now:
-            yield by_name[group.name]
+            yield by_name[group.name], group
 
     def _lr(self, member: Member, group: Group) -> float:
         if "lr" in group.schedule or len(member.groups) > 1:

@@ -88,7 +88,7 @@ def make(
 
     A `loss_scale` that nothing takes out of gradients before them is theirs to take out.  `parameters` stand in
     MindSpore's order; `flat` has the identities of those with a dimension of one more than the plan says.  `born` has
-    by name the update at which a group came to a run, where that is not the first.
+    by name the update at which the state of a parameter began, where that is not the first: in a group of all alike.
     """
     return [
         _member([group for group, _ in each], each[0][1], parameters, tables, flat, loss_scale)

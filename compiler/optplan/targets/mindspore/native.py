@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from optplan.catalog import catalog
@@ -43,13 +44,14 @@ def lowered(group: Group) -> Lowering:
 def carry_out(plan: Plan, parameters: Mapping[str, Parameter], born: Mapping[str, int] | None = None) -> Native:
     """The optimizer of `plan`, new; `parameters` are the network's by canonical name, in MindSpore's order.
 
-    `born` has by name the update at which a group came to a run, where that is not the first.  ConfigError
+    `born` has by name the update at which the state of a parameter began, where that is not the first.  ConfigError
     (OP501, OP603) where a class refuses what it is given, or cannot be imported.
     """
+    born = born or {}
     shapes = dict(zip(plan.names, plan.shapes, strict=True))
     flat = frozenset(id(each) for name, each in parameters.items() if len(shapes[name]) < each.ndim)
     tables = Tables(plan.horizon)
-    groups = [(group, lowered(group)) for group in plan.groups]
+    groups = [(part, lowered(group)) for group in plan.groups for part in _parts(group, born)]
     members = make(groups, dict(parameters), tables, flat, plan.loss_scale, born)
     names = {id(parameter): name for name, parameter in parameters.items()}
     # Before several stand behind one, which renames what belongs to no parameter
@@ -62,3 +64,11 @@ def carry_out(plan: Plan, parameters: Mapping[str, Parameter], born: Mapping[str
         called = [f"member{number}" for number in range(len(members))]
         optimizer = MultiOptimizer([member.optimizer for member in members], called, ordered)
     return Native(optimizer, members, keepers, Reports(plan, tables))
+
+
+def _parts(group: Group, born: Mapping[str, int]) -> list[Group]:
+    """The group, in as many as there are updates at which the state of its parameters began."""
+    by_birth: dict[int, list[str]] = {}
+    for name in group.parameters:
+        by_birth.setdefault(born.get(name, 0), []).append(name)
+    return [group] if len(by_birth) == 1 else [replace(group, parameters=tuple(each)) for each in by_birth.values()]

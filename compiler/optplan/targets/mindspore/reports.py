@@ -50,7 +50,12 @@ class Reports:
         """What has been reported, as plain data: the `plateaus` in the state of PyTorch's scheduler."""
         return self._watches.state
 
-    def restore(self, state: Sequence[Mapping[str, float]]) -> None:
+    @property
+    def named(self) -> list[dict[str, Any]]:
+        """The same, for each `plateau` with its metric and its curve."""
+        return self._watches.reports
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Go on from what `state` says; ValueError if it is of another plan, KeyError if it says too little."""
         self._watches.restore(state)
         self._move()

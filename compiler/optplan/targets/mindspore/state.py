@@ -152,7 +152,7 @@ class Keeper:
         found: dict[str, dict[str, Value]] = {}
         for name in self.names:
             own, fields = self._own[name], self.fields[name]
-            unmade = "stat" in own and self._by.state is not None and bool(np.any(own["stat"].asnumpy()))
+            unmade = "stat" in own and self._by.state is not None and bool(np.any(array_of(own["stat"])))
             state: dict[str, Value] = {}
             for field, native in self._natives.items():
                 if field not in fields or unmade:
@@ -160,7 +160,7 @@ class Keeper:
                 if native == COUNT:
                     state[field] = made
                 elif native in own:
-                    values = own[native].asnumpy()
+                    values = array_of(own[native])
                     shape = fields[field]
                     state[field] = float(values) if shape is None else values.reshape(shape).copy()
                 else:
@@ -177,26 +177,30 @@ class Keeper:
         """
         found = []
         single = [field for field, native in self._natives.items() if native == COUNT or native in self._shared]
+        if self._by.state is not None and not self.counts:
+            # The formulas of stock classes that carry out PyTorch's do not go by it
+            single = [field for field in single if self._natives[field] != COUNT]
         for field in single:
             values = {name: _number(state.get(name, {}).get(field)) for name in self.names}
             counts = field == "step"
             taken = self._taken(field, values, updates)
-            other = tuple(name for name, value in values.items() if value != taken and (counts or value is not None))
+            if counts:
+                # What has no state has had no update
+                values = {name: value or 0.0 for name, value in values.items()}
+            other = tuple(name for name, value in values.items() if value is not None and value != taken)
             if other:
-                of = values[other[0]]
-                told = "none" if of is None else f"{of:g}"
+                told = f"{values[other[0]]:g}"
                 why = f"MindSpore keeps one `{field}` for all parameters of an optimizer: {taken:g} here, not {told}"
                 found.append(Lack(other, field, why))
-            elif counts and taken not in (0, updates) and not hasattr(self._optimizer, "begun"):
+            elif counts and taken not in (0, updates) and not self.counts:
                 why = f"`{self._by.class_name}` counts {updates} updates, and cannot begin at {taken:g}"
-                if self._counts:
-                    found.append(Lack(self.names, field, why))
+                found.append(Lack(self.names, field, why))
         return found
 
     @property
-    def _counts(self) -> bool:
-        """Whether the formula goes by the count: those of stock classes that carry out PyTorch's formulas do not."""
-        return self._by.state is None
+    def counts(self) -> bool:
+        """Whether its formula goes by a count of its own, which may have begun at any update."""
+        return hasattr(self._optimizer, "begun") and COUNT in self._natives.values()
 
     def _taken(self, field: str, values: Mapping[str, float | None], updates: int) -> float:
         """The number that stands for all parameters: what most of them have."""

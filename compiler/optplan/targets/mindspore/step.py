@@ -222,6 +222,8 @@ class TrainStep:
             raise TypeError(f"the network comes first, {_ORDER}, and this is a `{type(network).__name__}`")
         if loss_fn is not None and not callable(loss_fn):
             raise TypeError(f"the loss function comes second, {_ORDER}, and this is a `{type(loss_fn).__name__}`")
+        if isinstance(loss_fn, type):
+            raise TypeError(f"`{loss_fn.__name__}` is a class, and no loss function: build one, `{loss_fn.__name__}()`")
         theirs = {id(parameter) for parameter in network.get_parameters()}
         for parameter in compiled.parameters:
             if id(parameter) not in theirs:

@@ -13,13 +13,13 @@ from torch import nn
 from optplan.catalog import catalog
 from optplan.targets.choose import require
 from optplan.targets.fit import check_groups
-from optplan.targets.growing import fault, grown
+from optplan.targets.growing import fault, grown, some
 from optplan.targets.torch.bind import native_group
 from optplan.targets.torch.optimizer import MultiOptimizer, arguments, optimizer_class
 from optplan.targets.torch.schedule import PlanScheduler
 from optplan.targets.torch.shards import check_sharded, switch_gradients
 from optplan.targets.torch.state import check_reachable
-from optplan.targets.torch.view import view
+from optplan.targets.torch.view import DATA_PARALLEL, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,25 @@ def add(compiled: Compiled, module: nn.Module, plan: Plan | None) -> None:
         raise fault(f"a `{type(module).__name__}` is no module", "pass the new part of the network")
     check_reachable(compiled.optimizer, pieces=compiled.pieces)
     seen = view(compiled.module, sharded=True)
+    if DATA_PARALLEL in seen.wrappers:
+        what = "`DistributedDataParallel` has settled when it was made which gradients are averaged"
+        raise fault(what, "bind the bare model; wrap it anew once it has grown, and bind a plan of that")
     parameters = dict(zip(seen.network.names, seen.parameters, strict=True))
     were = {name: compiled.parameter(name) for name in compiled.plan.names}
     whole = grown(compiled.plan, plan, seen.network, were, parameters, module.parameters(), "model")
     added = whole.groups[len(compiled.plan.groups) :]
+    _check_averaged(compiled.module, added, parameters)
     _take_in(compiled, whole, added, seen, parameters)
+
+
+def _check_averaged(module: nn.Module, added: Sequence[Group], parameters: dict[str, nn.Parameter]) -> None:
+    """ConfigError (OP709) for what `fully_shard` has not seen in a network that it shards."""
+    if not any(cls.__name__ == "FSDPModule" for each in module.modules() for cls in type(each).__mro__):
+        return
+    whole = [name for group in added for name in group.parameters if not hasattr(parameters[name], "device_mesh")]
+    if whole:
+        what = f"`fully_shard` has not sharded {some(whole)}, and averages no gradients of what came after it"
+        raise fault(what, "shard the new part by `fully_shard` before it is added")
 
 
 def _take_in(

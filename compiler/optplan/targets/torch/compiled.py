@@ -10,6 +10,7 @@ from optplan import compiled
 from optplan.resolve.watches import Watches
 from optplan.state.saved import Saved, SavedGroup, SavedScaler
 from optplan.targets.torch import state
+from optplan.targets.torch.counting import Count
 from optplan.targets.torch.optimizer import MultiOptimizer, arguments
 from optplan.targets.torch.step import Step
 
@@ -67,9 +68,10 @@ class Compiled(compiled.Compiled):
         self._pieces = pieces
         # The LightningModule that `lightning()` was asked for
         self._hosted: nn.Module | None = None
+        # Updates, where neither a scheduler nor the optimizer's own state counts them
+        self._counted = Count()
+        self._count()
         self._step = Step(plan, optimizer, scheduler, scaler, self._trained, pieces=pieces)
-        # Updates by `step`, which nothing else counts where nothing is scheduled
-        self._made = 0
 
     def step(
         self,
@@ -104,8 +106,10 @@ class Compiled(compiled.Compiled):
             from optplan.targets.torch.lightning import check_manual  # noqa: PLC0415 - only inside Lightning
 
             check_manual(self._hosted)
+        made = self._counted.made
         result = self._step(loss, accumulate, update, norm)
-        self._made += result.updated
+        # What is counted by then may be an update that a fused optimizer has dropped
+        self._counted.made = made + result.updated
         return result
 
     @property
@@ -169,8 +173,20 @@ class Compiled(compiled.Compiled):
             self.scheduler.optimizer = optimizer
         self._begin_step()
 
+    def _count(self) -> None:
+        """Count the updates of the optimizer as it is now, if nothing else does."""
+        if self.scheduler is None and not any(state.counts(group.optimizer) for group in self.plan.groups):
+            self._counted.follow(self.optimizer)
+        else:
+            self._counted.leave()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._count()
+
     def _begin_step(self) -> None:
         """Make the step anew, by all that it works on now."""
+        self._count()
         before = self._step.notice
         waits = before is not None and before.waits
         if before is not None:
@@ -252,11 +268,11 @@ class Compiled(compiled.Compiled):
     def updates(self) -> int:
         """How many updates have been made: t of the next one.
 
-        Where nothing is scheduled, what the optimizer's state or `step` has counted.
+        Where nothing is scheduled, the most that the optimizer's state tells of a parameter, or what is counted here.
         """
         if self.scheduler is not None:
             return self.scheduler.last_epoch
-        return max(self._made, state.steps(self.optimizer.state.values()))
+        return max(self._counted.made, state.steps(self.optimizer.state.values()))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write `state_dict()` into one safetensors file: see `optplan.Compiled.save`."""
@@ -293,6 +309,8 @@ class Compiled(compiled.Compiled):
     def _names(self) -> dict[Tensor, str]:
         return {parameter: name for name, parameter in self._parameters.items()}
 
+    # What is made in inference mode no update could write into
+    @torch.inference_mode(mode=False)
     @torch.no_grad()
     def _put(self, placed: Placement, *, strict: bool) -> Sequence[Diagnostic]:  # noqa: ARG002 - PyTorch's classes can carry all
         state.check_reachable(self.optimizer, pieces=self._pieces)
@@ -308,7 +326,7 @@ class Compiled(compiled.Compiled):
             self.scheduler.go_to(placed.updates, placed.reports)
         if self.scaler is not None:
             self.scaler.go_on(placed.scaler)
-        self._made = placed.updates
+        self._counted.made = placed.updates
         if self._step.gathered:
             self.optimizer.zero_grad()
         self._begin_step()
@@ -319,7 +337,8 @@ class Compiled(compiled.Compiled):
 
     @torch.no_grad()
     def _write(self, parameter: nn.Parameter, value: Any) -> None:
-        parameter.copy_(torch.as_tensor(value).reshape(parameter.shape))
+        array = value.asnumpy() if hasattr(value, "asnumpy") else value  # a tensor of MindSpore
+        parameter.copy_(torch.as_tensor(array).reshape(parameter.shape))
 
 
 def _number(value: Any) -> Any:

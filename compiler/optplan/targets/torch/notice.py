@@ -1,5 +1,7 @@
 """Whether a loop of one's own carries out what a plan says of a step: looked at once, after the first update.
 
+An update with rates and gradients of 0, by which `torch.distributed.checkpoint` has state made, is none.
+
 `optimizer.step()` alone knows nothing of `clip`, `accumulate` and `loss_scale`.  Who leaves one of them out is told so
 by a warning to the logger `optplan`.  Where gradients are within the limit of `clip` nobody can tell: nothing is said.
 """
@@ -13,6 +15,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from optplan.targets.torch.clipping import total_norm
+from optplan.targets.torch.counting import is_rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from optplan.resolve.plan import Plan
     from optplan.targets.torch.scaler import PlanScaler
+
+__all__ = ["Notice", "hand_over"]
 
 _HANDED_OVER: WeakValueDictionary[int, Plan] = WeakValueDictionary()
 _CURE = (
@@ -63,7 +68,7 @@ class Notice:
 
     @torch._disable_dynamo  # type: ignore[attr-defined]  # noqa: SLF001 - as in `PlanScheduler`
     def _look(self, optimizer: Optimizer, *_: Any) -> None:
-        if self._handle is None:
+        if self._handle is None or (is_rehearsal(optimizer) and self._nothing()):
             return
         hooks = optimizer._optimizer_step_post_hooks  # noqa: SLF001 - torch goes through them now
         if next(reversed(hooks)) == self._handle.id:
@@ -88,6 +93,10 @@ class Notice:
         if ignored:
             words = "%s of the plan: `optimizer.step()` alone does not carry this out; %s, or add %s"
             getLogger("optplan").warning(words, ", ".join(ignored), _CURE, ", ".join(cures))
+
+    def _nothing(self) -> bool:
+        """Whether all gradients are 0."""
+        return not any(bool(each.grad.any()) for each in self._parameters if each.grad is not None)
 
     def _within(self) -> bool:
         """Whether the gradients are no larger than clipping leaves them, by whatever means; a nan stays one."""

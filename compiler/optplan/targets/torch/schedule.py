@@ -180,9 +180,8 @@ class PlanScheduler(LRScheduler):
 
     @property
     def reports(self) -> list[dict[str, Any]]:
-        """What has been reported for each `plateau`, as plain data, with its metric."""
-        named = zip(self._watches.state, self._watches.metrics, strict=True)
-        return [{**state, "metric": metric} for state, metric in named]
+        """What has been reported for each `plateau`, as plain data, with its metric and its curve."""
+        return self._watches.reports
 
     def settle(self, owns: Sequence[Mapping[str, float]]) -> None:
         """Start the curves of each group, in their order, from these own values; of keys left out, as before."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     State = Mapping[str, Mapping[str, Value]]
 
-__all__ = ["check", "check_reachable", "packed", "put", "read", "sharded", "steps", "write_together"]
+__all__ = ["check", "check_reachable", "counts", "packed", "put", "read", "sharded", "steps", "write_together"]
 
 
 def read(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[str, dict[str, Value]]:
@@ -61,6 +61,11 @@ def steps(state: Iterable[Mapping[str, Any]]) -> int:
     return int(max(counts, default=0))
 
 
+def counts(optimizer: str) -> bool:
+    """Whether the state of a canonical optimizer has a count of updates."""
+    return any(each.name == "step" for each in FIELDS.get(optimizer, ()))
+
+
 def check_reachable(optimizer: Optimizer, *, pieces: bool) -> None:
     """ConfigError (OP708) where a process does not have the state of its parameters, or only of flat pieces."""
     if pieces:
@@ -84,15 +89,23 @@ def check(state: State, parameters: Mapping[str, Tensor]) -> None:
                 for each in value if isinstance(value, tuple) else (value,):
                     if isinstance(each, Array) and not isinstance(getattr(torch, each.dtype, None), torch.dtype):
                         raise TypeError(f"PyTorch has no type `{each.dtype}`")  # noqa: TRY301 - told below
-                    if not is_array(each):
-                        continue
-                    if tensor_of(each).is_complex() and not parameters[name].is_complex():
-                        raise TypeError("its numbers are complex, and the parameter's are not")  # noqa: TRY301 - told below
+                    if is_array(each):
+                        _check_made(tensor_of(each), parameters[name])
             except (TypeError, ValueError, RuntimeError) as error:
                 why = str(error).partition("\n")[0]
                 faults.append(diagnostic("OP708", f"no tensor can be made of the saved `{field}` of `{name}`: {why}"))
     if faults:
         raise ConfigError(faults)
+
+
+def _check_made(value: Tensor, parameter: Tensor) -> None:
+    """TypeError for a tensor that cannot be copied into one like the parameter."""
+    if value.is_meta and not parameter.is_meta:
+        raise TypeError("it is on the device `meta`, and has no values")
+    if value.layout is not torch.strided and not value.is_sparse:
+        raise TypeError(f"its layout is `{value.layout}`")
+    if value.is_complex() and not parameter.is_complex():
+        raise TypeError("its numbers are complex, and the parameter's are not")
 
 
 def put(
@@ -178,7 +191,7 @@ def _number(value: Value, live: Any, parameter: Tensor, group: Mapping[str, Any]
         whole = torch.get_default_dtype() == torch.float64 and not fused
         dtype = torch.float64 if whole else torch.float32
         found = number(value)
-        source = torch.tensor(0.0 if found is None else found, dtype=torch.float64)
+        source = torch.tensor(0.0 if found is None else found, dtype=torch.float64, device="cpu")
     if isinstance(live, Tensor) and live.dtype == dtype and live.device == device and live.ndim == 0:
         return live.copy_(source.reshape(())) if live is not source else live
     return source.detach().reshape(()).to(device, dtype, copy=True)
@@ -228,17 +241,20 @@ def tensor_of(value: Any) -> Tensor:
     if isinstance(value, Array):
         dtype = getattr(torch, value.dtype)
         if not len(value.data):
-            return torch.empty(value.shape, dtype=dtype)
+            return torch.empty(value.shape, dtype=dtype, device="cpu")
         data = value.data if isinstance(value.data, memoryview) and not value.data.readonly else bytearray(value.data)
         return torch.frombuffer(data, dtype=dtype).reshape(value.shape)
     if hasattr(value, "asnumpy"):
         # NumPy has no bfloat16
         value = (value.float() if "bfloat16" in str(value.dtype).lower() else value).asnumpy()
-    return torch.tensor(value)
+    return torch.tensor(value, device="cpu")
 
 
 def packed(value: Tensor) -> Array:
-    """The bytes of a tensor; ConfigError is the caller's for what has none."""
+    """The bytes of a tensor; ConfigError (OP708) for one on `meta`, which has none."""
+    if value.is_meta:
+        what = "the network is on the device `meta`, where state has no values"
+        raise ConfigError([diagnostic("OP708", what, help="give the network memory first: `model.to_empty(...)`")])
     plain = gathered(value).detach().cpu().contiguous()
     size = plain.numel() * plain.element_size()
     data = string_at(plain.data_ptr(), size) if size else b""
