@@ -35,7 +35,7 @@ from optplan.resolve.decays import Decay, InverseSqrt, InverseTime, NaturalExp, 
 from optplan.resolve.level import Level
 from optplan.resolve.own import Own
 from optplan.resolve.plateau import Plateau
-from optplan.resolve.shape import SLACK, Shape, passed, passed_before
+from optplan.resolve.shape import SLACK, Between, Shape, passed, passed_before
 from optplan.resolve.stairs import Pieces, Stairs, Steps, Table
 
 if TYPE_CHECKING:
@@ -84,19 +84,11 @@ class Hold(Shape):
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp(Shape):
+class Ramp(Between):
     """From `origin` to `to` in `duration`, in a line, half a cosine or an exponential; `start` is added to s."""
 
-    origin: AnyLevel
-    to: AnyLevel
-    duration: float
     shape: str = "linear"
     start: float = 0.0
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        return self.origin.relative and self.to.relative
 
     @property
     def settled(self) -> float | None:
@@ -108,15 +100,9 @@ class Ramp(Shape):
         """Whether its form is one."""
         return self.shape in ("linear", "cosine", "exp")
 
-    def extremes(self, base: float) -> list[float]:
-        """Its two ends."""
-        return [self.origin.at(base), self.to.at(base)]
-
     def rising(self, base: float) -> float | None:
-        """`to`, where it is absolute and above an `origin` that follows the own value."""
-        a, b = self.origin.at(base), self.to.at(base)
-        follows = self.origin.relative and not self.to.relative
-        return b if follows and self.shape != "linear" and 0 < a < b else None
+        """As of all that run between two levels; a line may climb."""
+        return None if self.shape == "linear" else Between.rising(self, base)
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
@@ -136,42 +122,16 @@ class Ramp(Shape):
             case _:
                 return a + (b - a) * w
 
-    def before(self, t: float | None, base: float) -> float:
-        """The value at `t`: a ramp has no jumps."""
-        return self.to.at(base) if t is None else self.raw(t, base)
-
     def __str__(self) -> str:
         tail = f", start={self.start:g}" if self.start else ""
         return f"{self.shape}({self.duration:g}, from={self.origin}, to={self.to}{tail})"
 
 
 @dataclass(frozen=True, slots=True)
-class Poly(Shape):
+class Poly(Between):
     """From `origin` to `to` in `duration` by the power `power` of what is left."""
 
-    origin: AnyLevel
-    to: AnyLevel
-    duration: float
     power: float = 1.0
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        return self.origin.relative and self.to.relative
-
-    @property
-    def settled(self) -> float | None:
-        """At its end."""
-        return self.duration
-
-    def extremes(self, base: float) -> list[float]:
-        """Its two ends."""
-        return [self.origin.at(base), self.to.at(base)]
-
-    def rising(self, base: float) -> float | None:
-        """`to`, where it is absolute and above an `origin` that follows the own value."""
-        a, b = self.origin.at(base), self.to.at(base)
-        return b if self.origin.relative and not self.to.relative and 0 < a < b else None
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
@@ -182,10 +142,6 @@ class Poly(Shape):
             return a
         left: float = (1.0 - t / self.duration) ** self.power
         return b + (a - b) * left
-
-    def before(self, t: float | None, base: float) -> float:
-        """The value at `t`: it has no jumps."""
-        return self.to.at(base) if t is None else self.raw(t, base)
 
     def __str__(self) -> str:
         return f"poly({self.duration:g}, from={self.origin}, to={self.to}, power={self.power:g})"

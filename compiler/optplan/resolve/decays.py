@@ -24,7 +24,7 @@ from math import exp, sqrt
 from typing import TYPE_CHECKING
 
 from optplan.resolve.level import times
-from optplan.resolve.shape import Shape, scaled
+from optplan.resolve.shape import Between, Shape, scaled
 
 if TYPE_CHECKING:
     from optplan.resolve.level import AnyLevel
@@ -182,31 +182,8 @@ class InverseSqrt(Fading):
 
 
 @dataclass(frozen=True, slots=True)
-class Sqrt(Shape):
+class Sqrt(Between):
     """From `origin` to `to` in `duration`, by one minus the square root of time: fast at first."""
-
-    origin: AnyLevel
-    to: AnyLevel
-    duration: float
-
-    @property
-    def relative(self) -> bool:
-        """Whether every value is a multiple of `base`."""
-        return self.origin.relative and self.to.relative
-
-    @property
-    def settled(self) -> float | None:
-        """At its end."""
-        return self.duration
-
-    def extremes(self, base: float) -> list[float]:
-        """Its two ends."""
-        return [self.origin.at(base), self.to.at(base)]
-
-    def rising(self, base: float) -> float | None:
-        """`to`, where it is absolute and above an `origin` that follows the own value."""
-        a, b = self.origin.at(base), self.to.at(base)
-        return b if self.origin.relative and not self.to.relative and 0 < a < b else None
 
     def raw(self, t: float, base: float) -> float:
         """See the head of the module."""
@@ -214,10 +191,6 @@ class Sqrt(Shape):
         if t >= self.duration:
             return b
         return a if t <= 0.0 else b + (a - b) * (1.0 - sqrt(t / self.duration))
-
-    def before(self, t: float | None, base: float) -> float:
-        """The value at `t`: it has no jumps."""
-        return self.to.at(base) if t is None else self.raw(t, base)
 
     def __str__(self) -> str:
         return f"sqrt({self.duration:g}, from={self.origin}, to={self.to})"

@@ -7,6 +7,7 @@ from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optplan.resolve.level import AnyLevel
     from optplan.resolve.plateau import Plateau
 
 # Times are exact while a policy is resolved and doubles in a curve.  A time that is this little short of a boundary, in
@@ -87,6 +88,38 @@ class Shape:
         """The curve as JSON data; `optplan.resolve.curve_record.from_data` gives an equal one."""
         data: dict[str, Any] = _to_data(self)
         return data
+
+
+@dataclass(frozen=True, slots=True)
+class Between(Shape):
+    """From `origin` to `to` in `duration`, without a jump."""
+
+    origin: AnyLevel
+    to: AnyLevel
+    duration: float
+
+    @property
+    def relative(self) -> bool:
+        """Whether every value is a multiple of `base`."""
+        return self.origin.relative and self.to.relative
+
+    @property
+    def settled(self) -> float | None:
+        """At its end."""
+        return self.duration
+
+    def extremes(self, base: float) -> list[float]:
+        """Its two ends."""
+        return [self.origin.at(base), self.to.at(base)]
+
+    def rising(self, base: float) -> float | None:
+        """`to`, where it is absolute and above an `origin` that follows the own value."""
+        a, b = self.extremes(base)
+        return b if self.origin.relative and not self.to.relative and 0 < a < b else None
+
+    def before(self, t: float | None, base: float) -> float:
+        """The value at `t`: it has no jumps."""
+        return self.to.at(base) if t is None else self.raw(t, base)
 
 
 def _to_data(value: Any) -> Any:

@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from optplan.diagnostics import Collector
+from optplan.diagnostics import Collector, ConfigError
 from optplan.resolve.watches import Watches
 from optplan.state.fields import HOLDS_SPARSE, alike, fields_of, is_late
-from optplan.state.saved import dtype_of, is_array, is_sparse, number
+from optplan.state.kinship import carried, settings_of
+from optplan.state.saved import UNNAMED, dtype_of, is_array, is_sparse, number
 from optplan.state.settings import differing, own_values
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ OnLoad = Literal["config", "checkpoint"]
 
 # How many names a message tells
 _NAMED = 5
-_ANEW = "with `strict=False` they begin anew"
+# What becomes of it with `strict=False`
+_ANEW = "they begin anew"
+_ORDER = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Differences:
 
     `diagnostics` tells it in words, `str()` prints it.  The rest are names of parameters: `missing` begin anew,
     `extra` are in the saved state only, `reshaped` and `reoptimized` had another shape or optimizer, `regrouped` stand
-    beside other parameters than they did.  `settings` has by group and key the saved value and the plan's, for t.
+    in another group than they did.  `settings` has by group and key the saved value and the plan's, for t.
     """
 
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -110,30 +113,31 @@ def place(
     """
     if on_load not in get_args(OnLoad):
         raise ValueError(f"`on_load` is 'config' or 'checkpoint', not {on_load!r}")
-    return _Comparison(saved, plan, fields).run(on_load, strict)
+    return _Comparison(saved, plan, fields, strict=strict).run(on_load)
 
 
 class _Comparison:
     """One comparison, with what it finds in `_collector`."""
 
-    def __init__(self, saved: Saved, plan: Plan, fields: Fields) -> None:
-        self._saved, self._plan, self._fields = saved, plan, fields
+    def __init__(self, saved: Saved, plan: Plan, fields: Fields, *, strict: bool) -> None:
+        self._saved, self._plan, self._fields, self._strict = saved, plan, fields, strict
         self._collector = Collector()
         self._shapes = dict(zip(plan.names, plan.shapes, strict=True))
         self._group = {name: group for group in plan.groups for name in group.parameters}
         # By the plan's names: the saved group and the saved fields
         self._was: dict[str, SavedGroup] = {}
         self._state: dict[str, Mapping[str, Value]] = {}
+        # A saved group as one of another optimizer, by both
+        self._kin: dict[tuple[int, int], SavedGroup | None] = {}
 
-    def run(self, on_load: OnLoad, strict: bool) -> Placement:
+    def run(self, on_load: OnLoad) -> Placement:
         extra = self._find()
         missing = [name for name in self._group if name not in self._was]
         self._names("OP703", "the saved state lacks", missing, "that the plan trains", _ANEW)
-        cure = "with `strict=False` it is left out"
-        self._names("OP704", "the saved state has", extra, "that the plan does not train", cure)
+        self._names("OP704", "the saved state has", extra, "that the plan does not train", "it is left out")
         other = self._optimizers()
         trained = {name: was for name, was in self._was.items() if name not in other}
-        own = own_values(self._plan, trained, self._collector, saved=on_load == "checkpoint")
+        own = own_values(self._plan, trained, self._collector, saved=on_load == "checkpoint", strict=self._strict)
         settled = {group.name: _settled(group, own[group.name]) for group in self._plan.groups}
         state: dict[str, dict[str, Value]] = {}
         reshaped: list[str] = []
@@ -150,18 +154,18 @@ class _Comparison:
         for (optimizer, field), names in lacking.items():
             what = f"the saved state has no `{field}`, which `{optimizer}` needs here, of"
             begins = "made by the next update" if is_late(optimizer, field) else "0 at first"
-            self._names("OP703", what, names, "", f"with `strict=False` it is {begins}")
+            self._names("OP703", what, names, "", f"it is {begins}")
             missing += [name for name in names if name not in missing]
         for (optimizer, field), names in beside.items():
             what = f"the saved state has `{field}`, which `{optimizer}` does not use here, of"
-            self._names("OP704", what, names, "", cure)
+            self._names("OP704", what, names, "", "it is left out")
         reports = self._reports()
         regrouped = self._regrouped()
         settings = differing(self._plan, trained, self._saved.updates, self._collector)
         self._scale()
-        found = self._collector.diagnostics
-        if strict:
-            self._collector.check()
+        found = tuple(sorted(self._collector.diagnostics, key=lambda each: _ORDER.index(each.severity)))
+        if self._strict and self._collector.failed:
+            raise ConfigError(found)
         found = tuple(replace(each, severity="warning") if each.severity == "error" else each for each in found)
         other_names = tuple(other)
         differences = Differences(
@@ -197,9 +201,8 @@ class _Comparison:
             elif name not in twice:
                 twice.append(name)
         if twice:
-            cure = "the network has tied what was apart: with `strict=False` the first counts"
-            what = "the saved state has more than one for"
-            self._names("OP704", what, [self._canonical(name) for name in twice], "", cure)
+            what = "the network has tied what was apart, and the saved state has more than one for"
+            self._names("OP704", what, [self._canonical(name) for name in twice], "", "the first counts")
         frozen = [name for name in extra if self._canonical(name) in plan.names]
         if frozen:
             self._collector.note("OP704", f"frozen here, and trained when it was saved: {_some(frozen)}")
@@ -210,28 +213,35 @@ class _Comparison:
             return name
         return self._plan.aliases.get(name) or self._plan.natives.get(name) or name
 
-    def _names(self, code: str, lead: str, names: Sequence[str], tail: str, cure: str | None) -> None:
+    def _names(self, code: str, lead: str, names: Sequence[str], tail: str, otherwise: str) -> None:
         if not names:
             return
         count = "1 parameter" if len(names) == 1 else f"{len(names)} parameters"
         middle = f" {tail}" if tail else ""
-        self._collector.error(code, f"{lead} {count}{middle}: {_some(names)}", help=cure)
+        self._tell(code, f"{lead} {count}{middle}: {_some(names)}", otherwise)
+
+    def _tell(self, code: str, what: str, otherwise: str) -> None:
+        """Report what `strict` does not let pass; without it `otherwise` is what happens, else the cure."""
+        if self._strict:
+            self._collector.error(code, what, help=f"with `strict=False` {otherwise}")
+        else:
+            self._collector.warning(code, f"{what}; {otherwise}")
 
     # State
 
     def _optimizers(self) -> dict[str, None]:
         """The parameters whose state is of an optimizer with another one."""
-        changed: dict[tuple[str, str], list[str]] = {}
-        for name, was in self._was.items():
+        changed: dict[tuple[str, str, bool], list[str]] = {}
+        for name, was in tuple(self._was.items()):
             now = self._group[name].optimizer
             if was.optimizer != now:
-                changed.setdefault((was.optimizer, now), []).append(name)
+                keeps = alike(was.optimizer, now) or self._carry(name, was)
+                changed.setdefault((was.optimizer, now, keeps), []).append(name)
         lost: dict[str, None] = {}
-        for (was_type, now), names in changed.items():
-            keeps = alike(was_type, now)
-            what = f"the saved state is of `{was_type}`, and the plan has `{now}`, for"
-            cure = "with `strict=False` it is kept: the two have the same" if keeps else _ANEW
-            self._names("OP706", what, names, "", cure)
+        for (was_type, now, keeps), names in changed.items():
+            of = "an optimizer that it does not name" if was_type == UNNAMED else f"`{was_type}`"
+            what = f"the saved state is of {of}, and the plan has `{now}`, for"
+            self._names("OP706", what, names, "", "it is kept: the two have the same" if keeps else _ANEW)
             if not keeps:
                 lost.update(dict.fromkeys(names))
         for group in self._plan.groups:
@@ -242,6 +252,19 @@ class _Comparison:
                 self._names("OP706", what, group.parameters, "", _ANEW)
                 lost.update(dict.fromkeys(group.parameters))
         return lost
+
+    def _carry(self, name: str, was: SavedGroup) -> bool:
+        """Have a parameter's state in the words of an optimizer of the same formula; whether there are any."""
+        now = self._group[name]
+        key = id(was), id(now)
+        group = self._kin[key] if key in self._kin else self._kin.setdefault(key, settings_of(was, now))
+        if group is None:
+            return False
+        state = carried(self._state.get(name, {}), was, now, self._shapes[name], self._saved.updates)
+        if state is None:
+            return False
+        self._was[name], self._state[name] = group, state
+        return True
 
     def _kept(
         self,
@@ -265,7 +288,7 @@ class _Comparison:
                 if count is not None and (count < 0 or count % 1):
                     fault = f"is {number(value)}, and counts updates"
                 if fault is not None:
-                    self._collector.error("OP705", f"the saved `{field}` of `{name}` {fault}", help=_ANEW)
+                    self._tell("OP705", f"the saved `{field}` of `{name}` {fault}", "the parameter begins anew")
                     return None
                 kept[field] = value
             elif field not in optional:
@@ -305,20 +328,20 @@ class _Comparison:
             return tuple(found)
         if not saved:
             what = f"the saved state has no reports of {_some(watches.metrics)}, by which a `plateau` goes"
-            self._collector.error("OP703", what, help="with `strict=False` it waits for the first one")
+            self._tell("OP703", what, "it waits for the first one")
         else:
             told = "one `plateau`" if len(saved) == 1 else f"{len(saved)} `plateau`s"
             by = sorted({each["metric"] for each in saved if "metric" in each})
             told += f" by {_some(by)}" if by else ""
             here = f"{len(watches)} by {_some(watches.metrics)}" if watches else "none"
             what = f"the saved state has the reports of {told}, and the plan has {here}"
-            self._collector.error("OP704", what, help="with `strict=False` they are left out")
+            self._tell("OP704", what, "they are left out")
         return None
 
     # Settings
 
     def _regrouped(self) -> list[str]:
-        """Parameters of groups that are not, as sets, what they were."""
+        """Parameters whose group had another name, and has other parameters too."""
         before = {
             frozenset(mine for name in group.parameters if (mine := self._canonical(name)) in self._group)
             for group in self._saved.groups
@@ -327,7 +350,7 @@ class _Comparison:
         for group in self._plan.groups:
             names = [name for name in group.parameters if name in self._was]
             if names and frozenset(names) not in before:
-                found += names
+                found += [name for name in names if self._was[name].name != group.name]
         if found:
             count = "1 parameter stands" if len(found) == 1 else f"{len(found)} parameters stand"
             what = f"{count} in another group than when the state was saved: {_some(found)}"
@@ -336,11 +359,9 @@ class _Comparison:
 
     def _scale(self) -> None:
         scale, saved = self._plan.loss_scale, self._saved.scaler
-        if (scale is None) == (saved is None):
-            return
-        if scale is None:
+        if scale is None and saved is not None:
             self._collector.note("OP707", "the state was saved with a loss scale, and the plan has none")
-        else:
+        elif scale is not None and saved is None and scale.kind == "dynamic":
             self._collector.note("OP707", f"the state was saved without a loss scale: `{scale}` begins anew")
 
 

@@ -47,7 +47,7 @@ def differing(
 
 
 def own_values(
-    plan: Plan, was: Mapping[str, SavedGroup], collector: Collector, *, saved: bool
+    plan: Plan, was: Mapping[str, SavedGroup], collector: Collector, *, saved: bool, strict: bool
 ) -> dict[str, dict[str, Plain]]:
     """The own values of the plan's groups, by group and key; with `saved` the saved ones in their place.
 
@@ -64,7 +64,11 @@ def own_values(
             if len(values) > 1:
                 told = " and ".join(f"{each!r:.40}" for each in values[:3])
                 what = f"the parameters of group `{group.name}` were saved with {told} for `{key}`"
-                collector.error("OP707", what, help='load with `on_load="config"`, or `strict=False` for this key')
+                if strict:
+                    cure = 'load with `on_load="config"`, or with `strict=False`: the plan\'s stands then'
+                    collector.error("OP707", what, help=cure)
+                else:
+                    collector.warning("OP707", f"{what}; the plan's stands")
             elif values and not _same(values[0], own):
                 why = setting.check(values[0]) if setting is not None else None
                 # What the class computes itself is no value of the file's.
