@@ -199,7 +199,8 @@ class Compiled(ABC):
         if isinstance(state, dict) and "format" not in state and "param_groups" in state:
             now = self._saved()
             saved = stock.read(state, self.plan, updates=now.updates)
-            return self._load(replace(saved, scaler=now.scaler, reports=now.reports), on_load, strict)
+            found = self._load(replace(saved, scaler=now.scaler, reports=now.reports), on_load, strict)
+            return replace(found, diagnostics=(*stock.count_untold(saved, self.plan), *found.diagnostics))
         return self._load(parse(state), on_load, strict)
 
     def save(self, path: str | PathLike[str]) -> None:

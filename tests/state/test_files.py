@@ -248,8 +248,11 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder.*nowhere'$"):
         write(tmp_path / "nowhere" / "state.safetensors")
+    write(tmp_path / "file")
+    with pytest.raises(NotADirectoryError, match=r"it is no folder.*file'$"):
+        write(tmp_path / "file" / "state.safetensors")
 
 
 def check(path: Path) -> int:

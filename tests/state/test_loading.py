@@ -141,7 +141,9 @@ def test_state_goes_by_name_whatever_the_groups() -> None:
     assert same_state(compiled.state_dict(), other.state_dict())
     assert other.updates == 4
     assert other.lr() == {group.name: group.value("lr", 4) for group in other.plan.groups}
-    assert set(found.regrouped) == {name for group in other.plan.groups for name in group.parameters}
+    assert set(found.regrouped) == {
+        name for group in other.plan.groups for name in group.parameters if group.name != "default"
+    }
     assert {(key, before, now) for _, key, before, now in found.settings if key == "weight_decay"} == {
         ("weight_decay", 0.1, 0.0)
     }
@@ -329,6 +331,15 @@ def test_lbfgs_keeps_one_state_in_the_order_of_its_parameters() -> None:
         other.load_state_dict(state)
 
 
+def test_a_group_that_has_only_grown_is_the_same_group() -> None:
+    config = document({"type": "adamw", "lr": 0.01}, rules=[{"name": "plain", "where": "norm or bias", "lr": 0.1}])
+    _, compiled = run(config)
+    _, wider = run(config, 0, Wider)
+    found = wider.load_state_dict(compiled.state_dict(), strict=False)
+    assert found.regrouped == ()
+    assert "another group" not in str(found)
+
+
 # Reports and the loss scale
 
 
@@ -346,6 +357,12 @@ def test_a_fixed_scale_is_the_files() -> None:
     _, other = run({**ONE, "loss_scale": 256}, 0)
     other.load_state_dict(one.state_dict())
     assert other.scaler.get_scale() == 256.0
+
+
+def test_a_fixed_scale_that_is_new_is_no_difference() -> None:
+    _, plain = run(ONE)
+    _, other = run({**ONE, "loss_scale": 64}, 0)
+    assert not other.load_state_dict(plain.state_dict())
 
 
 def test_reports_of_another_metric_are_told() -> None:

@@ -202,3 +202,62 @@ def test_state_of_another_optimizer_is_refused_with_names() -> None:
     found = new.load_state_dict(old.state_dict(), strict=False)
     assert found.reoptimized == ("numbers.0.weight", "numbers.1.weight")
     assert new.updates == 1
+
+
+# What others saved
+
+
+def test_a_state_dict_without_a_count_is_told_with_what_brings_it() -> None:
+    document = {
+        "optplan": 1,
+        "optimizer": {"type": "sgd", "lr": 0.1, "momentum": 0.9},
+        "schedule": {"lr": "cosine(to=0.1x)"},
+    }
+    state = {
+        "state": {place: {"momentum_buffer": np.full(1, 0.5 + place, np.float32)} for place in range(2)},
+        "param_groups": [{"params": [0, 1], "lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0}],
+    }
+    compiled = numbers(document)
+    found = compiled.load_state_dict(state)
+    assert '`compiled.load_state_dict({**compiled.state_dict(), "updates": 1000})`, and load this again' in str(found)
+    compiled.load_state_dict({**compiled.state_dict(), "updates": 10})
+    assert "warning" not in str(compiled.load_state_dict(state))
+    assert (compiled.updates, compiled.lr()) == (10, {"default": compiled.plan.groups[0].value("lr", 10)})
+    buffers = [each["momentum_buffer"] for each in compiled.state_dict()["state"].values()]
+    assert buffers == [np.float32(0.5), np.float32(1.5)]
+
+
+def test_a_checkpoint_of_mindspore_is_told_with_the_way_to_load_it(tmp_path: Path) -> None:
+    compiled = numbers(ADAMW)
+    updated(compiled, [0.5])
+    path = str(tmp_path / "optimizer.ckpt")
+    ms.save_checkpoint(compiled.optimizer, path)
+    with pytest.raises(ConfigError, match=rf"checkpoint of MindSpore(.|\n)*`optplan convert {path} -o state"):
+        compiled.restore(path)
+    with pytest.raises(ConfigError, match=r"OP702(.|\n)*`optplan convert FILE.ckpt -o state"):
+        compiled.load_state_dict(ms.load_checkpoint(path))
+
+
+# State of a class of MindSpore's own, which begins as only the class knows
+
+
+@pytest.mark.parametrize("kind", ["mindspore.Adam", "mindspore.RMSProp", "mindspore.FTRL"])
+def test_what_begins_anew_begins_as_the_class_does(kind: str) -> None:
+    document = {"optplan": 1, "optimizer": {"type": kind, "lr": 0.1}}
+    fresh, compiled = numbers(document), numbers(document)
+    at = {f"numbers.{place}.weight": each.asnumpy().copy() for place, each in enumerate(fresh.parameters)}
+    updated(compiled, [0.5, -0.25])
+    compiled.load_state_dict(fresh.state_dict())
+    compiled.load_weights(at)
+    assert updated(compiled, [0.125, 0.5]) == updated(fresh, [0.125, 0.5])
+
+
+def test_values_of_another_shape_are_told() -> None:
+    document = {"optplan": 1, "optimizer": {"type": "mindspore.Momentum", "lr": 0.1, "momentum": 0.9}}
+    small, large = (optplan.compile(document, nn.Dense(3, count)) for count in (2, 5))
+    small.optimizer(tuple(Tensor(np.ones(each.shape, np.float32)) for each in small.parameters))
+    with pytest.raises(ConfigError, match=r"OP708.*`moments`.*has shape \[2, 3\], and needs \[5, 3\] here\n.*it beg"):
+        large.load_state_dict(small.state_dict())
+    found = large.load_state_dict(small.state_dict(), strict=False)
+    assert "here; it begins anew" in str(found)
+    assert not any(np.any(each["moments"]) for each in large.state_dict()["state"].values())

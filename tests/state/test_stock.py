@@ -207,3 +207,67 @@ def test_frozen_parameters_that_an_optimizer_was_given_too_are_nothing_extra() -
     advance(mine, [optimizer], 1)
     with pytest.raises(ConfigError, match=r"frozen here, and trained when it was saved: `stem.weight`, `stem.bias`"):
         compiled.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("config", "warns"),
+    [
+        (document({"type": "sgd", "lr": 0.1, "momentum": 0.9}, schedule={"lr": SCHEDULE}), True),
+        (document({"type": "sgd", "lr": 0.1}, schedule={"lr": SCHEDULE}), True),
+        (document({"type": "sgd", "lr": 0.1, "momentum": 0.9}), False),
+        ({**ADAMW, "schedule": {"lr": SCHEDULE}}, False),
+    ],
+)
+@pytest.mark.parametrize("updates", [0, 2])
+def test_a_schedule_that_stays_at_its_beginning_is_told(config: dict[str, Any], warns: bool, updates: int) -> None:
+    """By a dict that counts nothing; not by one that does, nor by an optimizer of Adam's kind that made no update."""
+    mine = seeded(Pictures)
+    own = optplan.compile(config, mine, steps=UPDATES)
+    train(mine, own, range(updates))
+    compiled = optplan.compile(config, seeded(Pictures), steps=UPDATES)
+    found = compiled.load_state_dict(own.optimizer.state_dict())
+    warned = [each for each in found.diagnostics if each.severity == "warning"]
+    assert [(each.code, "`compiled.scheduler.load_state_dict(" in str(each.help)) for each in warned] == (
+        [("OP703", True)] if warns else []
+    )
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES),
+        lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=UPDATES),
+        lambda optimizer: torch.optim.lr_scheduler.SequentialLR(
+            optimizer,
+            [torch.optim.lr_scheduler.ConstantLR(optimizer), torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)],
+            [2],
+        ),
+    ],
+)
+def test_the_count_comes_from_a_scheduler_of_torch(make: Callable[[Any], Any], first: bool) -> None:
+    mine = seeded(Pictures)
+    optimizer = torch.optim.SGD(mine.parameters(), lr=0.1, momentum=0.9)
+    scheduler = make(optimizer)
+    for update in range(3):
+        advance(mine, [optimizer], update)
+        scheduler.step()
+    sgd = document({"type": "sgd", "lr": 0.1, "momentum": 0.9}, schedule={"lr": SCHEDULE})
+    compiled = optplan.compile(sgd, seeded(Pictures), steps=UPDATES)
+    assert compiled.scheduler is not None
+    if first:
+        compiled.scheduler.load_state_dict(scheduler.state_dict())
+    found = compiled.load_state_dict(optimizer.state_dict())
+    assert ("warning" in str(found)) is not first
+    if not first:
+        compiled.scheduler.load_state_dict(scheduler.state_dict())
+    assert compiled.updates == 3
+    assert compiled.lr()["default"] == compiled.plan.groups[0].value("lr", 3)
+    assert "momentum_buffer" in compiled.state_dict()["state"]["head.bias"]
+
+
+def test_an_optimizer_that_is_not_named_is_told_in_words() -> None:
+    compiled = optplan.compile(ADAMW, seeded(Pictures))
+    state = {"state": {}, "param_groups": [{"params": list(range(10)), "warmth": 3}]}
+    with pytest.raises(ConfigError, match="is of an optimizer that it does not name, and the plan has `adamw`"):
+        compiled.load_state_dict(state)

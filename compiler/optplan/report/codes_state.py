@@ -8,7 +8,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     "OP701": Explanation(
         "The file is not there, is damaged or cut off, or is none that `compiled.save` wrote: a safetensors file with "
         "the settings as JSON in its metadata. A file of weights is loaded by its own library. State that `torch.save` "
-        "wrote is read by `torch.load(path, weights_only=True)` and given to `compiled.load_state_dict`.",
+        "wrote is read by `torch.load(path, weights_only=True)` and given to `compiled.load_state_dict`. "
+        "A checkpoint of MindSpore becomes a file for `restore` by `optplan convert`.",
         '$ compiled.restore("model.safetensors")',
     ),
     "OP702": Explanation(
@@ -36,7 +37,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "OP706": Explanation(
         "A parameter is updated by another optimizer than when its state was saved, and what the one remembers means "
         "nothing to the other. With `strict=False` these parameters begin anew; `adam` and `adamw` remember the same, "
-        "and keep it.",
+        "and keep it, and so do `sgd`, `mindspore.SGD` and `mindspore.Momentum` where nothing is dampened.",
         "$ compiled.restore(path)  # saved under `sgd`, and the file says `muon`",
     ),
     "OP707": Explanation(

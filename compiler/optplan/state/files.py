@@ -16,7 +16,7 @@ import json
 import mmap
 import os
 from contextlib import suppress
-from errno import EINVAL, EISDIR
+from errno import EINVAL, EISDIR, ENOENT, ENOTDIR
 from math import isfinite, prod
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
     except OSError as error:
         raise _fault(name, error.strerror or str(error)) from error
     except ReadError as error:
-        raise _fault(name, error.message) from error
+        raise _fault(name, error.message, error.help) from error
     except (RecursionError, ValueError) as error:
         raise _fault(name, "what it holds is corrupted, or no path of a file") from error
     try:
@@ -115,6 +115,7 @@ def _read(name: str) -> dict[str, Any]:
         about = os.fstat(file.fileno())
         if not S_ISREG(about.st_mode):
             raise ReadError("it is no regular file")
+        _check_kind(file.read(64), name)
         if about.st_size < 8:
             raise ReadError("it is too short for a safetensors file")
         found, metadata = read_tensors(file, about.st_size)
@@ -129,8 +130,30 @@ def _read(name: str) -> dict[str, Any]:
     return _data(parse_json(metadata[_KEY].encode("utf-8", "surrogatepass")), arrays)
 
 
-def _fault(name: str, why: str) -> ConfigError:
-    return ConfigError([Diagnostic("OP701", "error", f"no saved state can be read: {why}", name)])
+def _check_kind(head: bytes, name: str) -> None:
+    """ReadError for a file that another program has written, by its first bytes."""
+    if head[8:9] == b"{":
+        return
+    convert = f"`optplan convert {name} -o state.safetensors --config ... --network ...`"
+    if head.startswith(b"PK\x03\x04") or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        cure = '`compiled.load_state_dict(torch.load(path, weights_only=True)["optimizer"])`, or by its key'
+        raise ReadError("it seems to be a file of `torch.save`", f"{cure}, or {convert}")
+    if _is_text(head):
+        cure = "give the file that `compiled.save(path)` wrote"
+        raise ReadError("it is a text, and a saved state is a safetensors file", cure)
+    if head.startswith(b"\n") and b"\n" in head[2:7]:
+        raise ReadError("it seems to be a checkpoint of MindSpore", f"make a file for `restore` of it: {convert}")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the beginning of a file is one of a text."""
+    # Its end may be in the middle of a character
+    text = head.decode("utf-8", "replace")[:-1]
+    return bool(text) and all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
+
+
+def _fault(name: str, why: str, cure: str | None = None) -> ConfigError:
+    return ConfigError([Diagnostic("OP701", "error", f"no saved state can be read: {why}", name, help=cure)])
 
 
 def _at(name: str, each: Diagnostic) -> Diagnostic:
@@ -235,6 +258,11 @@ class Beside:
         self._path = os.path.join(folder, f".{name}.partial")  # noqa: PTH118 - as above
 
     def __enter__(self) -> Any:
+        # What is beside it is no name that anybody has given
+        if not os.path.isdir(self._folder):  # noqa: PTH112 - as above
+            there = os.path.exists(self._folder)  # noqa: PTH110 - as above
+            why = "it is no folder" if there else "there is no folder"
+            raise OSError(ENOTDIR if there else ENOENT, why, self._folder)
         # A device or a pipe would be gone, and a file in its place
         with suppress(FileNotFoundError):
             mode = os.stat(self._final).st_mode  # noqa: PTH116 - as above

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "UNNAMED",
     "Array",
     "Saved",
     "SavedGroup",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 FORMAT = "optplan.state/1"
+# The optimizer of a group that does not name it, and is none that can be told
+UNNAMED = "unknown"
 _FRAMEWORKS = ("torch", "mindspore")
 # What a settings list may nest
 _DEEPEST = 4
@@ -200,8 +203,7 @@ class _Reader:
         if data.get("format") != FORMAT:
             is_text = isinstance(data.get("format"), str)
             said = f"of the format `{str(data['format'])[:40]}`" if is_text else "without a format"
-            cure = f"this release reads `{FORMAT}`, and state dicts of `torch.optim`"
-            self._collector.error("OP702", f"this is a saved state {said}", help=cure)
+            self._collector.error("OP702", f"this is a saved state {said}", help=_cure(data))
             return None
         framework = self._text(data.get("framework"), "framework")
         if framework and framework not in _FRAMEWORKS:
@@ -353,6 +355,25 @@ class _Reader:
             return tuple(self._value(each, where, inner=True) for each in value)
         self._wrong(value, where, "a tensor, an array, a number or a list of these")
         return None
+
+
+def _cure(data: Mapping[Any, Any]) -> str:
+    """What to give in place of a dict that is no saved state, by what else it seems to be."""
+    for key, value in data.items():
+        if not isinstance(value, Mapping):
+            continue
+        if value.get("format") == FORMAT:
+            return f"give what it has under {key!r:.40}, which is a saved state"
+        if "state" in value and "param_groups" in value:
+            return f"give what it has under {key!r:.40}, which is a state dict of `torch.optim`"
+    if data and all(hasattr(value, "asnumpy") for value in data.values()):
+        return (
+            "a checkpoint of MindSpore's optimizer becomes a file for `restore` by "
+            "`optplan convert FILE.ckpt -o state.safetensors --config ... --network ...`"
+        )
+    if data and all(map(is_array, data.values())):
+        return "these seem to be weights: `compiled.load_weights` takes them"
+    return f"this release reads `{FORMAT}`, and state dicts of `torch.optim`"
 
 
 def _told(value: float) -> str:

@@ -16,15 +16,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optplan.diagnostics import ConfigError, diagnostic
-from optplan.state.fields import alike
-from optplan.state.saved import FORMAT, Saved, number, parse
+from optplan.state.fields import FIELDS, alike
+from optplan.state.saved import FORMAT, UNNAMED, Saved, number, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optplan.diagnostics import Diagnostic
     from optplan.resolve.plan import Group, Plan
 
-__all__ = ["read", "to_indices", "to_names"]
+__all__ = ["count_untold", "read", "to_indices", "to_names"]
 
 # What a group holds beside settings
 _BESIDE = frozenset({"params", "param_names", "name", "optimizer", "initial_lr"})
@@ -80,6 +81,28 @@ def read(data: Mapping[str, Any], plan: Plan, *, updates: int = 0) -> Saved:
         "reports": (),
     }
     return parse(whole)
+
+
+def count_untold(saved: Saved, plan: Plan) -> list[Diagnostic]:
+    """A warning (OP703) where a schedule stays at its beginning, since the state dict that was read tells no update.
+
+    To be asked with the `updates` that the run was at in `saved` where the dict told none.
+    """
+    kinds = {group.optimizer for group in saved.groups}
+    counted = any("step" in fields for fields in saved.state.values()) or any(map(_counts, kinds))
+    if saved.updates or counted or not any(group.schedule for group in plan.groups):
+        return []
+    what = "the state dict does not say which update it was of, and the schedule stays at its beginning"
+    if plan.target == "mindspore":
+        cure = 'say it by `compiled.load_state_dict({**compiled.state_dict(), "updates": 1000})`, and load this again'
+    else:
+        cure = 'say it: `compiled.scheduler.load_state_dict(saved["scheduler"])`, of one that counted updates, or '
+        cure += "`compiled.scheduler.step(1000)`"
+    return [diagnostic("OP703", what, help=cure, severity="warning")]
+
+
+def _counts(optimizer: str) -> bool:
+    return any(each.name == "step" for each in FIELDS.get(optimizer, ()))
 
 
 def _known(plan: Plan) -> frozenset[str]:
@@ -204,7 +227,7 @@ _SIGNS = {
 
 def _likely(group: Mapping[str, Any]) -> str:
     """The optimizer that a group without a name of one is probably of."""
-    return next((kind for sign, kind in _SIGNS.items() if sign in group), "unknown")
+    return next((kind for sign, kind in _SIGNS.items() if sign in group), UNNAMED)
 
 
 def to_indices(saved: Saved, plan: Plan) -> dict[str, Any]:

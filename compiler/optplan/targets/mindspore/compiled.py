@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from optplan.targets.mindspore.native import Native
     from optplan.targets.mindspore.state import Value
 
-_NOT_CARRIED = "with `strict=False` the others' stands for all"
 _LARGEST = 2**31 - 1
 
 
@@ -180,9 +179,14 @@ class Compiled(compiled.Compiled):
             # Whatever is refused is refused here, where nothing has been changed
             native = carry_out(replace(self.plan, groups=groups), self._parameters, born)
         keepers = self._keepers if native is None else native.keepers
-        for names, field, why in [lack for keeper in keepers for lack in keeper.lacks(placed.state, placed.updates)]:
+        lacks = [lack for keeper in keepers for lack in keeper.lacks(placed.state, placed.updates)]
+        for names, field, why, otherwise in lacks:
             told = ", ".join(f"`{name}`" for name in names[:5]) + ("" if len(names) <= 5 else ", ...")
-            found.error("OP708", f"the saved `{field}` cannot be carried for {told}: {why}", help=_NOT_CARRIED)
+            what = f"the saved `{field}` cannot be carried for {told}: {why}"
+            if strict:
+                found.error("OP708", what, help=f"with `strict=False` {otherwise}")
+            else:
+                found.warning("OP708", f"{what}; {otherwise}")
         self._check_counts(placed)
         if strict:
             found.check()
@@ -194,7 +198,7 @@ class Compiled(compiled.Compiled):
         self.scaler = put_scale(self.scaler, placed.scaler, self.plan.loss_scale)
         self._go_on(placed.state, placed.updates)
         self.reports.restore(Watches(self.plan.groups).state if placed.reports is None else placed.reports)
-        return tuple(replace(each, severity="warning") for each in found.diagnostics)
+        return found.diagnostics
 
     def _check_counts(self, placed: Placement) -> None:
         """ConfigError (OP708) for counts that MindSpore has no number for."""

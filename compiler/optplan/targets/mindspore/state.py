@@ -45,11 +45,15 @@ _FIRST = {"stat": 1.0, "mu": 1.0, "mu_product": 1.0}
 
 
 class Lack(NamedTuple):
-    """What a member cannot carry: of these parameters, their `field`, and why, as the end of a sentence."""
+    """What a member cannot carry: of these parameters, their `field`, and why, as the end of a sentence.
+
+    `otherwise` is what becomes of it where that is allowed.
+    """
 
     names: tuple[str, ...]
     field: str
     why: str
+    otherwise: str = "the others' stands for all"
 
 
 class Keeper:
@@ -81,6 +85,9 @@ class Keeper:
         self._shared: dict[str, Parameter] = {}
         self._look()
         self.fields = {name: self._fields(name) for name in self.names}
+        # What state of a class of MindSpore's own began with, which nothing else tells
+        begun = [each for of in (self._shared, *self._own.values()) for each in of.values()] if by.state is None else []
+        self._first = {id(each): _compact(array_of(each)) for each in begun}
 
     # Where things are
 
@@ -175,7 +182,7 @@ class Keeper:
 
         Beside the fields themselves and their shapes; `updates` is the t that its schedules will be at.
         """
-        found = []
+        found = self._misfits(state) if self._by.state is None else []
         single = [field for field, native in self._natives.items() if native == COUNT or native in self._shared]
         if self._by.state is not None and not self.counts:
             # The formulas of stock classes that carry out PyTorch's do not go by it
@@ -195,6 +202,18 @@ class Keeper:
             elif counts and taken not in (0, updates) and not self.counts:
                 why = f"`{self._by.class_name}` counts {updates} updates, and cannot begin at {taken:g}"
                 found.append(Lack(self.names, field, why))
+        return found
+
+    def _misfits(self, state: Mapping[str, Mapping[str, Any]]) -> list[Lack]:
+        """What is of another shape; of the fields that PyTorch has too, that has been looked at."""
+        found = []
+        for name in self.names:
+            for native, own in self._own[name].items():
+                given = state.get(name, {}).get(native)
+                if given is not None and not _fits(values := array_of(given), own):
+                    needed = list(self._plain(name, tuple(own.shape)))
+                    why = f"it has shape {list(values.shape)}, and needs {needed} here"
+                    found.append(Lack((name,), native, why, "it begins anew"))
         return found
 
     @property
@@ -240,7 +259,11 @@ class Keeper:
 
     def _write(self, name: str, given: Mapping[str, Any]) -> None:
         own = self._own[name]
-        kept = {native: given[field] for field, native in self._natives.items() if field in given and native in own}
+        kept = {
+            native: given[field]
+            for field, native in self._natives.items()
+            if field in given and native in own and _fits(array_of(given[field]), own[native])
+        }
         for native, state in own.items():
             if native in kept:
                 values = array_of(kept[native])
@@ -248,11 +271,15 @@ class Keeper:
                 _assign(state, values if values.size == state.size else np.full(state.shape, values.reshape(-1)[0]))
             elif native == "stat" and self._by.state is not None:
                 _assign(state, np.full(state.shape, 0.0 if kept else 1.0))
-            elif self._by.state is not None:
+            else:
                 self._begin(name, native, state)
 
     def _begin(self, name: str, native: str, state: Parameter) -> None:
         """Put there what it began with."""
+        if id(state) in self._first:
+            values = self._first[id(state)]
+            _assign(state, values if values.size == state.size else np.full(state.shape, values.item()))
+            return
         settings = self._group[name].settings
         first = settings.get("initial_accumulator_value", 0.0) if native == "sum" else _FIRST.get(native, 0.0)
         _assign(state, np.full(state.shape, first))
@@ -280,6 +307,17 @@ def array_of(value: Any) -> NDArray[Any]:
         value = (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
     found: NDArray[Any] = np.asarray(value)
     return found
+
+
+def _fits(values: NDArray[Any], state: Parameter) -> bool:
+    """Whether values can be written: as many, or one number for all."""
+    return values.size == state.size or values.ndim == 0
+
+
+def _compact(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy of an array, of one element where all are the same."""
+    first = values.reshape(-1)[:1]
+    return (first if bool((values == first).all()) else values).copy()
 
 
 def packed(values: NDArray[Any]) -> Array:
