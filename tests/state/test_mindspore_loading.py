@@ -220,6 +220,8 @@ def test_a_state_dict_without_a_count_is_told_with_what_brings_it() -> None:
     compiled = numbers(document)
     found = compiled.load_state_dict(state)
     assert '`compiled.load_state_dict({**compiled.state_dict(), "updates": 1000})`, and load this again' in str(found)
+    kept = [each["momentum_buffer"] for each in compiled.state_dict()["state"].values()]
+    assert kept == [np.float32(0.5), np.float32(1.5)], "it is lost if saved again at once"
     compiled.load_state_dict({**compiled.state_dict(), "updates": 10})
     assert "warning" not in str(compiled.load_state_dict(state))
     assert (compiled.updates, compiled.lr()) == (10, {"default": compiled.plan.groups[0].value("lr", 10)})

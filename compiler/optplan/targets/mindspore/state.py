@@ -85,6 +85,8 @@ class Keeper:
         self._shared: dict[str, Parameter] = {}
         self._look()
         self.fields = {name: self._fields(name) for name in self.names}
+        # What was given state before its first update here
+        self._given: frozenset[str] = frozenset()
         # What state of a class of MindSpore's own began with, which nothing else tells
         begun = [each for of in (self._shared, *self._own.values()) for each in of.values()] if by.state is None else []
         self._first = {id(each): _compact(array_of(each)) for each in begun}
@@ -151,13 +153,17 @@ class Keeper:
         return self.count - (0 if begun is None else int(begun.asnumpy()[0]))
 
     def read(self) -> dict[str, dict[str, Value]]:
-        """By parameter, the fields of its state: copies.  Before its first update a parameter has none."""
+        """By parameter, the fields of its state: copies.  Before its first update a parameter has what it was given."""
         made = self.made
-        if made == 0:
+        there = self.names if made else self._given
+        if not there:
             return {name: {} for name in self.names}
         numbers = {native: float(each.asnumpy().reshape(-1)[0]) for native, each in self._shared.items()}
         found: dict[str, dict[str, Value]] = {}
         for name in self.names:
+            if name not in there:
+                found[name] = {}
+                continue
             own, fields = self._own[name], self.fields[name]
             unmade = "stat" in own and self._by.state is not None and bool(np.any(array_of(own["stat"])))
             state: dict[str, Value] = {}
@@ -249,6 +255,7 @@ class Keeper:
         self._go_to(updates, int(made))
         for name in self.names:
             self._write(name, state.get(name, {}))
+        self._given = frozenset(name for name in self.names if state.get(name))
 
     def _go_to(self, updates: int, made: int) -> None:
         _assign(self._outer.global_step, np.array([updates]))
