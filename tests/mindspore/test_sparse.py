@@ -174,6 +174,7 @@ def by_mindspore(config: Any, make: Callable[..., Any] = jit_step) -> tuple[Mapp
     return {name: parameter.asnumpy() for name, parameter in parameters.items()}, compiled.optimizer
 
 
+@pytest.mark.long_in_graph
 @pytest.mark.parametrize("own", SETTINGS.values(), ids=list(SETTINGS))
 def test_beside_sparse_adam_every_optimizer_computes_what_it_does_in_pytorch(own: str, mindspore_mode: str) -> None:
     config = optplan.loads(TEXT % own)

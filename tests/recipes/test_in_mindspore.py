@@ -41,7 +41,13 @@ UPDATES = 3
 SPACING = float(np.finfo(np.float32).eps)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# Two groups, several optimizers, a policy in a rule, MindSpore's own recipe: the others are among the long tests
+ALWAYS = {"nanogpt", "moonlight", "ulmfit", "resnet50_mindspore"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.long]) for name in RECIPES]
+)
 def test_plans_and_weights_are_those_of_pytorch(name: str) -> None:
     torch.manual_seed(0)
     network = SMALLER.get(name, RECIPES[name].network)()
