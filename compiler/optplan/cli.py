@@ -222,8 +222,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     try:
         saved = convert.read(arguments.state, plan, updates=arguments.updates)
         fitted, found = convert.fit(saved, plan, on_load=arguments.on_load, strict=arguments.strict)
-        untold = convert.left_out(arguments.output, fitted)
-        status = tell((*found.diagnostics, *untold), arguments.format)
+        beside = convert.overruled(saved, arguments.updates) + convert.left_out(arguments.output, fitted)
+        status = tell((*found.diagnostics, *beside), arguments.format)
         convert.write(arguments.output, fitted, plan, _network(arguments))
     except ConfigError as fault:
         return tell(fault.diagnostics, arguments.format)

@@ -144,19 +144,37 @@ class Compiled(ABC):
         Names are canonical, a tied parameter's others, or either framework's own: a `state_dict()` of PyTorch and what
         `mindspore.load_checkpoint(path)` gives are taken by the same network in either, with the statistics of norms.
         Values are arrays or tensors of the parameter's shape, or of the one that it has in the plan or in the other
-        framework, cast to its type.  KeyError for a name that is not there, ValueError for another shape, TypeError for
-        anything but a mapping.
+        framework, cast to its type.  KeyError for a name that is not there, ValueError for another shape, and where two
+        names of one parameter have different values, TypeError for what are no such values, or no mapping.
 
         Safe at any time.  In MindSpore `set_data`, `load_param_into_net` and `parameter[...] = ...` bind new memory,
         which a compiled step does not see: what they load after the first update is cut off from training, until the
         plan is bound to the network again.
         """
-        for parameter, value in match(weights, self.plan, self._parameters, self._beside):
-            self._write(parameter, value)
+        ready: dict[int, tuple[str, Any, Any]] = {}
+        for name, parameter, value in match(weights, self.plan, self._parameters, self._beside):
+            try:
+                made = self._made(parameter, value)
+            except (TypeError, ValueError, RuntimeError) as error:
+                why = str(error).partition("\n")[0]
+                raise TypeError(f"the values of {name!r} cannot be written: {why}") from error
+            first, _, other = ready.setdefault(id(parameter), (name, parameter, made))
+            if other is not made and not self._same(parameter, other, made):
+                raise ValueError(f"{first!r} and {name!r} are one parameter here, and have different values")
+        for _, parameter, made in ready.values():
+            self._write(parameter, made)
 
     @abstractmethod
-    def _write(self, parameter: Any, value: Any) -> None:
-        """Copy an array or tensor into the memory that the parameter has."""
+    def _made(self, parameter: Any, value: Any) -> Any:
+        """What `_write` takes for an array or tensor of anyone; TypeError, ValueError or RuntimeError for no such."""
+
+    @abstractmethod
+    def _same(self, parameter: Any, one: Any, other: Any) -> bool:
+        """Whether two that `_made` gave would be the same in the parameter."""
+
+    @abstractmethod
+    def _write(self, parameter: Any, made: Any) -> None:
+        """Copy what `_made` gave into the memory that the parameter has."""
 
     # What training has come to
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from optplan.resolve.plan import Group, Plan
     from optplan.state.compare import Differences
 
-__all__ = ["ENDINGS", "fit", "left_out", "read", "write"]
+__all__ = ["ENDINGS", "fit", "left_out", "overruled", "read", "write"]
 
 # By their public names
 _FLAT = frozenset({"mindspore.nn.Conv1d", "mindspore.nn.Conv1dTranspose"})
@@ -48,16 +48,19 @@ ENDINGS = (".safetensors", ".pt", ".ckpt")
 def read(path: str | os.PathLike[str], plan: Plan, *, updates: int = 0) -> Saved:
     """The state that the file at `path` holds, as `plan` has names and order; ConfigError (OP701, OP702) if none.
 
-    `updates` is t where the file does not tell it: the state dict of an optimizer that counts nothing.
+    `updates` is t where the file does not tell it: the state dict of an optimizer that counts nothing, and what has
+    been made of one.
     """
     name = os.fspath(path)
     try:
         head = _head(name)
         if head.startswith(b"PK\x03\x04"):
             data = _arrays(read_torch(name))
-            return parse(data) if data.get("format") == FORMAT else stock.read(data, plan, updates=updates)
+            if data.get("format") == FORMAT:
+                return _told(parse(data), updates)
+            return stock.read(data, plan, updates=updates)
         if head[8:9] == b"{":
-            return files.read(name)
+            return _told(files.read(name), updates)
         if head.startswith(b"\n"):
             return _checkpoint({key: Array(*each) for key, each in read_checkpoint(name).items()}, plan, updates)
     except ReadError as fault:
@@ -89,6 +92,14 @@ def fit(saved: Saved, plan: Plan, *, on_load: OnLoad = "config", strict: bool = 
         untold = diagnostic("OP703", what, help="say it: `--updates 1000`", severity="warning")
         found = replace(found, diagnostics=(*found.diagnostics, untold))
     return Saved(target, plan.fingerprint, placed.updates, groups, state, placed.scaler, reports), found
+
+
+def overruled(saved: Saved, updates: int) -> list[Diagnostic]:
+    """A warning (OP704) where `updates` were said and the state that was read tells another number; else nothing."""
+    if updates in (0, saved.updates):
+        return []
+    what = f"the saved state says itself that it was of update {saved.updates}: `--updates {updates}` is left out"
+    return [diagnostic("OP704", what, severity="warning")]
 
 
 def left_out(path: str | os.PathLike[str], saved: Saved) -> list[Diagnostic]:
@@ -154,6 +165,11 @@ def _head(name: str) -> bytes:
             return file.read(64)
     except (OSError, ValueError) as fault:
         raise ReadError(f"the file cannot be read: {fault}") from fault
+
+
+def _told(saved: Saved, updates: int) -> Saved:
+    """The state, at update `updates` where it has had some and says of none."""
+    return saved if saved.updates or not any(saved.state.values()) else replace(saved, updates=updates)
 
 
 def _checkpoint(tensors: Mapping[str, Array], plan: Plan, updates: int) -> Saved:

@@ -37,11 +37,12 @@ _INNER = "bn2d"
 
 def match(
     weights: Mapping[str, Any], plan: Plan, parameters: Mapping[str, Any], beside: Mapping[str, Any]
-) -> list[tuple[Any, Any]]:
-    """Each parameter or statistic that `weights` has a value for, with the value, in the order of `weights`.
+) -> list[tuple[str, Any, Any]]:
+    """Each name in `weights`, with the parameter or statistic that it is of, and its value; in their order.
 
     `parameters` are by the plan's names; `beside` has what else the network loads, by the framework's own names.
-    KeyError for a name that nothing has, ValueError for another shape, TypeError for what are no weights.
+    One parameter may stand there by several names.  KeyError for a name that nothing has, ValueError for another shape,
+    TypeError for what are no weights.
     """
     if not hasattr(weights, "items"):
         raise TypeError(_no_weights(weights))
@@ -49,6 +50,8 @@ def match(
     shapes = {id(parameters[name]): shape for name, shape in named}
     found = []
     for name, value in weights.items():
+        if not isinstance(name, str):
+            raise TypeError(f"weights are told by names, and {name!r:.40} is a `{type(name).__name__}`")
         if hasattr(value, "items"):
             raise TypeError(f"{name!r} is a mapping itself: are these the weights? pass it alone")
         parameter = None
@@ -68,7 +71,7 @@ def match(
         shape, given = tuple(parameter.shape), tuple(value.shape)
         if given not in {shape, shapes.get(id(parameter)), _flat(shape)}:
             raise ValueError(f"{name!r} has shape {given}, and the parameter {shape}")
-        found.append((parameter, value))
+        found.append((name, parameter, value))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
 import numpy as np
@@ -66,6 +66,25 @@ def test_names_are_canonical_or_native_and_all_of_them_or_none_are_written() -> 
     with pytest.raises(ValueError, match=r"'head\.weight' has shape \(8, 5\), and the parameter \(5, 8\)"):
         compiled.load_weights({"blocks.0.norm.weight": ones, "head.weight": THREES.T})
     assert np.array_equal(network.blocks[0].norm.gamma.asnumpy(), 2 * ones)
+
+
+@pytest.mark.parametrize("values", [np.array(["a"] * 5), np.array([None] * 5), np.full(5, 1j)])
+def test_what_cannot_be_written_leaves_all_as_it_was(values: Any) -> None:
+    network = deep()
+    before = network.head.weight.asnumpy().copy()
+    with pytest.raises(TypeError, match=r"the values of 'head\.bias' cannot be written: they are `"):
+        optplan.compile(CONFIG, network).load_weights({"head.weight": THREES, "head.bias": values})
+    assert np.array_equal(network.head.weight.asnumpy(), before)
+
+
+def test_one_parameter_by_two_names_has_one_value() -> None:
+    network = deep()
+    compiled = optplan.compile(CONFIG, network)
+    both = ["blocks.0.norm.weight", "blocks.0.norm.gamma"]
+    compiled.load_weights({name: np.full(8, 2.0, ">f4") for name in both})
+    with pytest.raises(ValueError, match=r"norm\.weight' and 'blocks\.0\.norm\.gamma' are one parameter here"):
+        compiled.load_weights({name: np.full(8, float(place)) for place, name in enumerate(both)})
+    assert network.blocks[0].norm.gamma.asnumpy().tolist() == [2.0] * 8
 
 
 def test_a_checkpoint_of_the_network_is_taken_whole_with_its_statistics(tmp_path: Path) -> None:
@@ -133,7 +152,9 @@ def test_weights_cross_from_torch_and_back() -> None:
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(value, weights[name]), name
 
-    # What PyTorch has in half precision that NumPy does not know
+    # What either has in half precision that NumPy does not know
+    optplan.compile(CONFIG, twin).load_weights({"head.bias": Tensor([1.5, 2.5], ms.bfloat16)})
+    assert twin.head.bias.tolist() == [1.5, 2.5]
     compiled.load_weights({"head.bias": weights["head.bias"].bfloat16().requires_grad_()})
     assert np.array_equal(network.head.bias.asnumpy(), weights["head.bias"].bfloat16().float().numpy())
     with pytest.raises(KeyError, match=r"no parameter 'norm\.num_batches_tracked'"):

@@ -47,7 +47,7 @@ def test_an_explanation() -> None:
         "schedule\n"
         "  lr: warmup(10%) -> cosine(to=0.01x)\n"
         '    the values of transformers.get_scheduler("cosine_with_min_lr", optimizer, num_warmup_steps=100,\n'
-        '      num_training_steps=1000, scheduler_specific_kwargs={"min_lr": 0.0005})\n'
+        '      num_training_steps=1000, scheduler_specific_kwargs={"min_lr_rate": 0.01})\n'
         "    update    0  0\n"
         "    update  100  0.05\n"
         "    update  999  0.000500151"
@@ -59,6 +59,19 @@ def test_a_plan_explains_itself_when_it_comes_back_from_json() -> None:
     again = optplan.Plan.from_json(first.to_json())
     for name in first.names:
         assert explain(again, name, catalog()) == explain(first, name, catalog())
+
+
+def test_a_policy_that_replaces_another_stands_below_it() -> None:
+    """Both have arrows of their own, so that no arrow between them would be told from these."""
+    rule = "{name: late, where: head, schedule: {lr: 'hold(50, at=0x) -> base'}}"
+    begin = "optplan: 1\noptimizer: {type: sgd, lr: 0.1}\nhorizon: {steps: 90}\n"
+    text = f"{begin}schedule: {{lr: warmup(10) -> cosine()}}\nrules: [{rule}]\n"
+    lines = explain(plan(text), "head.weight", catalog()).split("\n")
+    last = lines[: lines.index("values") - 1][-3:]
+    assert last[0].split()[:2] == ["schedule.lr", "late"]
+    assert last[1].startswith("      ")
+    assert "hold(50" not in last[1]
+    assert last[2] == "   -> hold(50, at=0x) -> base"
 
 
 def test_what_a_rule_froze() -> None:

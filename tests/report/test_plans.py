@@ -27,7 +27,10 @@ TABLE = """\
 -  -------------  ---------  ----------  -----  ------  ------------
    total                              8    234
 
-schedule  lr           warmup(10%) -> cosine(to=0.01x)
+schedule  lr           warmup(10%) -> cosine(to=0.01x); the values of
+                       transformers.get_scheduler("cosine_with_min_lr", optimizer,
+                       num_warmup_steps=100, num_training_steps=1000,
+                       scheduler_specific_kwargs={"min_lr_rate": 0.01})
 settings  sgd          momentum 0.9
 settings  adamw        betas [0.9, 0.95]
 frozen    1 parameter  embed.weight"""

@@ -146,6 +146,12 @@ def test_a_floor_by_layer_above_the_peak() -> None:
     assert found.message == "the policy ends at 0.012, above the 0.01 that it decays from, for `blocks.2.norm.weight`"
 
 
+def test_a_weight_decay_that_rises_to_a_number_is_no_doubt() -> None:
+    schedule = {"weight_decay": "cosine(to=0.4)", "betas[0]": "linear(to=0.95)"}
+    assert told(horizon={"steps": 10}, schedule=schedule) == []
+    assert told(horizon={"steps": 10}, schedule={"lr": "cosine(to=0.4)"}) == [("OP405", "warning")]
+
+
 def test_base_is_the_own_value_where_nothing_is_scheduled() -> None:
     rule = {"where": "linear", "schedule": {"weight_decay": "hold(10, at=0x) -> base"}}
     plan = planned(rule, **WARM)

@@ -65,6 +65,14 @@ def test_an_entry_of_layers() -> None:
     assert said.help == "did you mean `blocks`?"
 
 
+def test_an_entry_of_layers_is_put_right_by_a_name_that_has_what_follows() -> None:
+    network = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(2, 2)]), "layernorm": nn.LayerNorm(2)})
+    document = {"optplan": 1, "optimizer": {"type": "sgd"}, "layers": ["layer.{i}", "**"]}
+    with pytest.raises(ConfigError) as caught:
+        optplan.plan(document, network)
+    assert [each.help for each in caught.value.diagnostics] == ["did you mean `layers.{i}`?"]
+
+
 WORDS = [
     # a bare word that is nearly a predicate or a set, beside one that holds: told as an error, with the word
     ("nrom or bias", {}, "error", "did you mean `norm`?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+import optplan
 from optplan.report.recognised import recognised
 from tests.resolve.making import curve
 from tests.schedulers.settings import UPDATES, Case, cases
@@ -141,3 +143,39 @@ def test_the_name(policy: str, target: str, call: str | None) -> None:
     assert recognised(found, target, 0.1, 500) == call
     if call is not None and target == "torch":
         assert differences([found.value(t, 0.1) for t in range(UPDATES)], rates(call, 0.1), "chained") == {}
+
+
+FALLS = [
+    # a fall after a warm-up of 10 of 90 updates, and what stands for it in transformers where groups' rates differ
+    ("cosine(to=0.1x)", "cosine_with_min_lr"),
+    ("cosine(to=1e-3)", None),
+    ("poly(to=0x, power=2)", "polynomial"),
+    ("poly(to=0.1x, power=2)", None),
+    ("poly(to=1e-3, power=2)", None),
+]
+
+
+@pytest.mark.parametrize(("fall", "name"), FALLS)
+def test_what_a_plan_names_has_the_values_for_all_groups(fall: str, name: str | None) -> None:
+    document = {"optplan": 1, "optimizer": {"type": "sgd", "lr": 0.1}, "schedule": {"lr": f"warmup(10) -> {fall}"}}
+    network = torch.nn.ModuleDict({"body": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
+    assert "the values of" in repr(optplan.plan(document, network, steps=90))
+    made = optplan.plan({**document, "rules": [{"where": "head", "lr": "0.5x"}]}, network, steps=90)
+    called = re.search(r"the values of (transformers\..*?\}\))", " ".join(repr(made).split()))
+    if called is None or name is None:
+        assert called is None
+        assert name is None
+        return
+    assert f'"{name}"' in called[1]
+    # the optimizer's own default is another rate still, as where a program leaves it out
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": group.settings["lr"], "name": group.parameters[0]}
+        for group in made.groups
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.3)
+    scheduler = computed(called[1], {"transformers": transformers, "optimizer": optimizer})
+    for t in range(90):
+        for group in optimizer.param_groups:
+            assert made.value(group["name"], "lr", t) == pytest.approx(group["lr"], rel=1e-9, abs=1e-15)
+        optimizer.step()
+        scheduler.step()

@@ -12,7 +12,7 @@ import torch
 
 import optplan
 from optplan.cli import main
-from optplan.state.checkpoint import pack
+from optplan.state.checkpoint import pack, to_tensors
 from optplan.state.saved import Array
 
 if TYPE_CHECKING:
@@ -51,6 +51,28 @@ def test_an_update_that_the_state_does_not_say_is_asked_for(folder: Path, capsys
     other = optplan.compile(folder / "sgd.optim.yaml", torch.nn.Linear(2, 2), steps=10)
     assert not other.restore(folder / "out.safetensors")
     assert (other.updates, other.lr()) == (3, compiled.lr())
+
+
+def test_what_was_made_without_an_update_can_be_given_one_and_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiled, options = sgd(folder, schedule={"lr": "cosine()"})
+    torch.save(compiled.optimizer.state_dict(), folder / "sgd.pt")
+    assert convert(folder / "sgd.pt", "-o", folder / "none.safetensors", *options) == 0
+    assert "`--updates 1000`" in capsys.readouterr().err
+    assert convert(folder / "none.safetensors", "-o", folder / "out.safetensors", *options, "--updates", 3) == 0
+    told = capsys.readouterr().err
+    assert "at update 3" in told
+    assert "warning" not in told
+    assert convert(folder / "out.safetensors", "-o", folder / "again.safetensors", *options, "--updates", 5) == 0
+    told = capsys.readouterr().err
+    assert "says itself that it was of update 3: `--updates 5` is left out" in told
+    assert "at update 3" in told
+
+
+def test_more_updates_than_mindspore_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="MindSpore counts them in an int32"):
+        to_tensors({}, 2**31, optplan.plan({"optplan": 1, "optimizer": {"type": "sgd"}}, torch.nn.Linear(2, 2)), [])
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,54 @@ def test_a_name_that_stands_there_itself_is_not_translated() -> None:
 def test_what_are_no_weights(weights: Any, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         optplan.compile(CONFIG, build()).load_weights(weights)
+
+
+# Of any framework: what has a shape, and no values that a network could have
+NO_VALUES: list[tuple[Any, str]] = [
+    (np.array(["a", "b", "c"]), "."),
+    (np.array([None, 1, 2], object), "."),
+    (np.array([1j, 2, 3]), "complex"),
+    (torch.empty(3, device="meta"), "meta"),
+    (torch.ones(3).to_sparse(), "[Ss]parse"),
+]
+
+
+@pytest.mark.parametrize(("values", "why"), NO_VALUES)
+def test_what_cannot_be_written_leaves_all_as_it_was(values: Any, why: str) -> None:
+    model = build()
+    before = model.state_dict()["0.weight"].clone()
+    with pytest.raises(TypeError, match=rf"the values of '1\.bias' cannot be written: .*{why}"):
+        optplan.compile(CONFIG, model).load_weights({"0.weight": torch.zeros(3, 2, 3), "1.bias": values})
+    assert torch.equal(model.state_dict()["0.weight"], before)
+
+
+@pytest.mark.parametrize("values", [np.array([3, 2, 1], np.float32)[::-1], np.array([1, 2, 3], ">f4")])
+def test_arrays_that_only_numpy_has(values: Any) -> None:
+    model = build()
+    optplan.compile(CONFIG, model).load_weights({"1.bias": values})
+    assert model.state_dict()["1.bias"].tolist() == [1.0, 2.0, 3.0]
+
+
+class Tied(nn.Module):
+    """One weight by two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.other.weight = self.one.weight
+
+
+def test_one_parameter_by_two_names_has_one_value() -> None:
+    model = Tied()
+    compiled = optplan.compile(CONFIG, model)
+    values = torch.tensor([[1.0, float("nan")], [3.0, 4.0]])
+    compiled.load_weights({"one.weight": values, "other.weight": values.double().numpy()})
+    assert torch.equal(model.one.weight[1], values[1])
+    with pytest.raises(ValueError, match=r"'one\.weight' and 'other\.weight' are one parameter here, and have differ"):
+        compiled.load_weights({"one.weight": torch.zeros(2, 2), "other.weight": torch.ones(2, 2)})
+    assert torch.equal(model.one.weight[1], values[1])
+
+
+def test_weights_are_told_by_names() -> None:
+    with pytest.raises(TypeError, match="weights are told by names, and 0 is a `int`"):
+        optplan.compile(CONFIG, build()).load_weights({0: torch.zeros(3)})  # type: ignore[dict-item]  # the mistake

@@ -324,6 +324,24 @@ def _first_word(source: Source, line: int) -> Span:
     return _span(source, start + len(words) - len(words.lstrip()))
 
 
+def _item_cure(source: Source, line: int, column: int) -> str:
+    """Where a list item belongs: beside the items of the block that it stands in or nearly in."""
+    beside = None
+    for above in range(line - 1, 0, -1):
+        text = source.line(above)
+        words = text.strip()
+        if not words or words.startswith("#"):
+            continue
+        outer = len(text) - len(text.lstrip()) < column
+        if words.startswith("- "):
+            beside = above
+        if outer:
+            break
+    return (
+        f"indent it like the item on line {beside}" if beside else "indent it further than the key that it belongs to"
+    )
+
+
 def _bad_line(source: Source, at: int, since: int, last: Last | None) -> Fault:
     line, column = source.position(min(at, len(source.text)))
     before = source.line(line)[: column - 1]
@@ -334,7 +352,7 @@ def _bad_line(source: Source, at: int, since: int, last: Last | None) -> Fault:
         return Fault("text follows the closing quote", rest, f"put all of it in quotes: {written_properly(whole)}")
     since_line, since_column = source.position(since)
     if re.match(r"-(?:\s|\Z)", source.text[at:]):
-        return Fault("a list item stands among keys", here, "indent it further than the key that it belongs to")
+        return Fault("a list item stands among keys", here, _item_cure(source, line, column))
     if column == since_column and source.text[since : since + 1] == "-":
         cure = "begin the line with `- `, or indent it like the keys above"
         return Fault("a key stands among list items", here, cure)

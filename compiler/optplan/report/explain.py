@@ -141,14 +141,28 @@ def _cascade(history: tuple[Touch, ...]) -> list[str]:
         rows.append((f"  {printable(touch.key)}", printable(change), printable(touch.rule), printable(place)))
     if not rows:
         return []
-    # a long change stands below the line that says by whom
-    short = [(key, change if len(change) <= _MOST_CHANGE else "", rule, place) for key, change, rule, place in rows]
+    # a long change stands below the line that says by whom, and of two policies each, for a chain has arrows of its own
+    apart = [_policies(touch) for touch in history]
+    short = [
+        (key, "" if pair or len(change) > _MOST_CHANGE else change, rule, place)
+        for pair, (key, change, rule, place) in zip(apart, rows, strict=True)
+    ]
     lines = []
-    for (_, change, _, _), head in zip(rows, aligned(short), strict=True):
+    for pair, (_, change, _, _), head in zip(apart, rows, aligned(short), strict=True):
         lines.append(head)
-        if len(change) > _MOST_CHANGE:
+        if pair:
+            before, after = (printable(written(policy)) for policy in pair)
+            lines += [*wrapped(f"      {before}", _WIDTH, " " * 9), *wrapped(f"   -> {after}", _WIDTH, " " * 9)]
+        elif len(change) > _MOST_CHANGE:
             lines += wrapped(f"      {change}", _WIDTH, " " * 9)
     return lines
+
+
+def _policies(touch: Touch) -> tuple[object, object] | None:
+    """The policy before and after, where one replaces another."""
+    if touch.note is not None or not touch.key.startswith("schedule.") or None in (touch.before, touch.after):
+        return None
+    return touch.before, touch.after
 
 
 def _said(value: object, key: str) -> str:

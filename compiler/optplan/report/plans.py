@@ -258,14 +258,16 @@ def _schedules(plan: Plan) -> tuple[list[str], list[Remark]]:
 
 def _stock(plan: Plan) -> dict[Curve, str]:
     """By the policy of a rate, the scheduler of the framework that has its values for each group under it."""
-    calls: dict[Curve, set[str | None]] = {}
+    calls: dict[Curve, set[tuple[str | None, Setting]]] = {}
     target, steps = framework(plan, catalog()), plan.horizon.steps
     for group in plan.groups:
         curve, own = group.schedule.get("lr"), group.settings.get("lr")
         if curve is not None:
             known = recognised(curve, target, own, steps) if isinstance(own, float) else None
-            calls.setdefault(curve, set()).add(known)
-    return {curve: call for curve, (call, *others) in calls.items() if call and not others}
+            # transformers multiplies the rates of all groups by one number: an absolute end is that of one rate only
+            alone = own if known and "transformers." in known and not curve.relative else None
+            calls.setdefault(curve, set()).add((known, alone))
+    return {curve: call for curve, ((call, _), *others) in calls.items() if call and not others}
 
 
 def _mark(place: int) -> str:

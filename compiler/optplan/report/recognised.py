@@ -114,7 +114,8 @@ def _transformers(curve: Curve, run: Run) -> str | None:
             if _at(to, run) == 0:
                 return _scheduler(shape, given)
             if shape == "cosine" and _at(to, run) < run.lr:
-                return _scheduler("cosine_with_min_lr", given, min_lr=_at(to, run))
+                # by rate: `min_lr` is divided there by the optimizer's own default, whatever a group has
+                return _scheduler("cosine_with_min_lr", given, min_lr_rate=_ratio(to, run))
         case (Poly(origin, to, duration, power),) if _whole(duration) and _own(origin, run) and _at(to, run) < run.lr:
             given["num_training_steps"] = warmup + duration
             return _scheduler("polynomial", given, lr_end=_at(to, run), power=power)
@@ -166,6 +167,11 @@ def _at(level: AnyLevel, run: Run) -> float:
 def _own(level: AnyLevel, run: Run) -> bool:
     """Whether a level is the own value itself."""
     return _at(level, run) == run.lr
+
+
+def _ratio(level: AnyLevel, run: Run) -> float:
+    """A level as a part of the own value, exact where it was written so."""
+    return level.at(1.0) if level.relative else _at(level, run) / run.lr
 
 
 def _whole(*times: float) -> bool:

@@ -1,8 +1,8 @@
 """What is probably not meant in a policy, for one parameter: no fault, but worth a warning when the plan is made.
 
 Takes a policy, its curve, the parameter's own value and the horizon; gives a code, a message, its place and the cure
-for each doubt: a decay that climbs, a warm-up that falls, a rate that is 0 long before the run ends, and drops that
-come after it.
+for each doubt: a rate whose decay climbs, a warm-up that falls, a rate that is 0 long before the run ends, and drops
+that come after it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def doubts(scheduled: Scheduled, curve: Curve, own: float, scope: Scope, horizon
     """What is odd about the `curve` of a policy for a parameter whose own value is `own`; `scope` has its numbers."""
     policy, place = scheduled.policy, scheduled.policy.span or scheduled.span
     rise = curve.rising(own)
-    if rise is not None:
+    # Weight decay and momentum are often meant to rise
+    if rise is not None and scheduled.name == "lr":
         floor = found_in(policy, rise, own, scope) or policy
         message = f"the policy ends at {rise:g}, above the {own:g} that it decays from"
         yield Doubt("OP405", message, floor.span or place, _RATIO.format("to"))

@@ -15,7 +15,7 @@ from optplan.resolve.select import PREDICATES
 from optplan.resolve.select import atoms as atoms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from optplan.config import Config, Layer, Rule
     from optplan.diagnostics import Collector
@@ -166,14 +166,24 @@ def path_cure(path: Path, network: Network) -> str | None:
             if matches(parts, segment)
         }
         if not below:
-            return _respelt(path, written, place, {name for each in reached for name in children.get(each, {})}, "")
+            here = {name: module for each in reached for name, module in children.get(each, {}).items()}
+            after = path.segments[place + 1] if place + 1 < len(path.segments) else None
+            fits = {
+                name
+                for name, module in here.items()
+                if after is not None and any(matches(after, child) for child in children.get(module, {}))
+            }
+            return _respelt(path, written, place, here, "", fits)
         reached = below - {-1}
     return None
 
 
-def _respelt(path: Path, written: list[str], place: int, known: Iterable[str], dot: str) -> str | None:
-    """`path` with the segment at `place` put right."""
+def _respelt(
+    path: Path, written: list[str], place: int, known: Iterable[str], dot: str, fits: Container[str] = ()
+) -> str | None:
+    """`path` with the segment at `place` put right, where that can be by a name in `fits`, which have what follows."""
     close = nearest(written[place], sorted(known))
+    close = [name for name in close if name in fits] or close
     if close:
         spelt = [".".join([*written[:place], name, *written[place + 1 :]]) for name in close]
         return f"did you mean {' or '.join(f'`{dot}{name}`' for name in spelt)}?"

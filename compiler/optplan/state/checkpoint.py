@@ -35,6 +35,8 @@ _WORDS = {
     "int64": "Int64", "int32": "Int32", "int16": "Int16", "int8": "Int8", "uint8": "UInt8", "bool": "Bool",
 }  # fmt: skip
 _FLOAT, _INTEGER = Struct("<f"), Struct("<i")
+# The most updates that an int32 counts
+_LARGEST = 2**31 - 1
 # As long as MindSpore makes one piece of a large tensor
 _LONGEST = 512 * 2**20
 
@@ -142,7 +144,7 @@ def to_tensors(
     """What the checkpoint of the plan's optimizer holds for `state` at update `updates`.
 
     `flat` names the parameters that MindSpore has with a dimension of one before their last.  ValueError with a name
-    where one count cannot stand for all parameters of an optimizer.
+    where one count cannot stand for all parameters of an optimizer, or is more than MindSpore counts.
     """
     natives = {name: native for native, name in plan.natives.items()}
     shapes = dict(zip(plan.names, plan.shapes, strict=True))
@@ -220,6 +222,8 @@ def _number(value: Any) -> float:
 
 
 def _whole(value: int) -> Array:
+    if abs(value) > _LARGEST:
+        raise ValueError(f"more than {_LARGEST} updates are saved, and MindSpore counts them in an int32")
     return Array("int32", (1,), _INTEGER.pack(value))
 
 

@@ -20,13 +20,14 @@ from optplan.targets.mindspore.members import Member
 from optplan.targets.mindspore.native import carry_out
 from optplan.targets.mindspore.retired import Retired
 from optplan.targets.mindspore.scaling import ClipGradients, carried_scale, make_scaler, put_scale, scale_of
-from optplan.targets.mindspore.state import packed, rate_of
+from optplan.targets.mindspore.state import array_of, packed, rate_of
 from optplan.targets.mindspore.step import TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mindspore import Parameter, amp, nn
+    from numpy.typing import NDArray
 
     from optplan.diagnostics import Diagnostic
     from optplan.resolve.plan import Group, Plan
@@ -142,15 +143,22 @@ class Compiled(compiled.Compiled):
         """
         return make_manager(self.plan)
 
-    def _write(self, parameter: Parameter, value: Any) -> None:
-        if isinstance(value, Tensor):
-            array = value.asnumpy()
-        elif hasattr(value, "detach"):  # a tensor of PyTorch; numpy does not have its bfloat16
-            plain = value.detach().cpu()
-            array = np.asarray(plain.float() if plain.is_floating_point() else plain)
-        else:
-            array = np.asarray(value)
-        ops.assign(parameter, Tensor(array.reshape(parameter.shape), parameter.dtype))
+    def _made(self, parameter: Parameter, value: Any) -> NDArray[Any]:
+        array = array_of(value)
+        if array.dtype.name == "bfloat16":
+            array = array.astype(np.float32)
+        if array.dtype.kind not in ("biufc" if parameter.is_complex() else "biuf"):
+            raise TypeError(f"they are `{array.dtype}`")
+        # MindSpore takes none of another byte order, nor wider numbers
+        dtype = np.dtype(np.float64) if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+        return array.astype(dtype, order="C", copy=False).reshape(parameter.shape)
+
+    def _same(self, parameter: Parameter, one: NDArray[Any], other: NDArray[Any]) -> bool:
+        first, second = (array_of(Tensor(each, parameter.dtype)) for each in (one, other))
+        return np.array_equal(first, second, equal_nan=True)
+
+    def _write(self, parameter: Parameter, made: NDArray[Any]) -> None:
+        ops.assign(parameter, Tensor(made, parameter.dtype))
 
     # State
 

@@ -336,9 +336,19 @@ class Compiled(compiled.Compiled):
         return state.packed(value)
 
     @torch.no_grad()
-    def _write(self, parameter: nn.Parameter, value: Any) -> None:
-        array = value.asnumpy() if hasattr(value, "asnumpy") else value  # a tensor of MindSpore
-        parameter.copy_(torch.as_tensor(array).reshape(parameter.shape))
+    def _made(self, parameter: nn.Parameter, value: Any) -> Tensor:
+        made = state.tensor_of(value)
+        state.check_made(made, parameter)
+        return made.reshape(parameter.shape)
+
+    @torch.no_grad()
+    def _same(self, parameter: nn.Parameter, one: Tensor, other: Tensor) -> bool:
+        first, second = (state.gathered(each).to(parameter.device, parameter.dtype) for each in (one, other))
+        return torch.allclose(first, second, rtol=0.0, atol=0.0, equal_nan=True)
+
+    @torch.no_grad()
+    def _write(self, parameter: nn.Parameter, made: Tensor) -> None:
+        parameter.copy_(made)
 
 
 def _number(value: Any) -> Any:

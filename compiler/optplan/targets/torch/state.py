@@ -32,7 +32,20 @@ if TYPE_CHECKING:
 
     State = Mapping[str, Mapping[str, Value]]
 
-__all__ = ["check", "check_reachable", "counts", "packed", "put", "read", "sharded", "steps", "write_together"]
+__all__ = [
+    "check",
+    "check_made",
+    "check_reachable",
+    "counts",
+    "gathered",
+    "packed",
+    "put",
+    "read",
+    "sharded",
+    "steps",
+    "tensor_of",
+    "write_together",
+]
 
 
 def read(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[str, dict[str, Value]]:
@@ -90,7 +103,7 @@ def check(state: State, parameters: Mapping[str, Tensor]) -> None:
                     if isinstance(each, Array) and not isinstance(getattr(torch, each.dtype, None), torch.dtype):
                         raise TypeError(f"PyTorch has no type `{each.dtype}`")  # noqa: TRY301 - told below
                     if is_array(each):
-                        _check_made(tensor_of(each), parameters[name])
+                        check_made(tensor_of(each), parameters[name])
             except (TypeError, ValueError, RuntimeError) as error:
                 why = str(error).partition("\n")[0]
                 faults.append(diagnostic("OP708", f"no tensor can be made of the saved `{field}` of `{name}`: {why}"))
@@ -98,7 +111,7 @@ def check(state: State, parameters: Mapping[str, Tensor]) -> None:
         raise ConfigError(faults)
 
 
-def _check_made(value: Tensor, parameter: Tensor) -> None:
+def check_made(value: Tensor, parameter: Tensor) -> None:
     """TypeError for a tensor that cannot be copied into one like the parameter."""
     if value.is_meta and not parameter.is_meta:
         raise TypeError("it is on the device `meta`, and has no values")
@@ -247,6 +260,9 @@ def tensor_of(value: Any) -> Tensor:
     if hasattr(value, "asnumpy"):
         # NumPy has no bfloat16
         value = (value.float() if "bfloat16" in str(value.dtype).lower() else value).asnumpy()
+    if hasattr(value, "byteswap"):
+        # An array of numpy's, of which PyTorch takes none of another byte order or backwards
+        value = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
     return torch.tensor(value, device="cpu")
 
 
