@@ -70,7 +70,9 @@ def _document_verbs(verb: Verb) -> None:
 
     explain = verb("explain", "tell why a parameter has its values, rule by rule")
     explain.add_argument("file", metavar="FILE", help="a document, or a plan as JSON")
-    explain.add_argument("parameter", metavar="PARAMETER", help="its name, as `encoder.layers.0.mlp.weight`")
+    explain.add_argument(
+        "parameter", nargs="+", metavar="PARAMETER", help="its name, as `encoder.layers.0.mlp.weight`; one or several"
+    )
     _document_options(explain)
     explain.add_argument("--format", choices=_FORMATS, default="text", help="how diagnostics are written")
 

@@ -116,12 +116,13 @@ def _explain(arguments: argparse.Namespace) -> int:
     from optplan.catalog import catalog  # noqa: PLC0415 - see the head of the module
     from optplan.report.explain import explain, unknown_parameter  # noqa: PLC0415 - as above
 
-    missing = unknown_parameter(plan, arguments.parameter)
-    if missing is not None:
-        say(missing, sys.stderr)
-        return FINDINGS
-    say(explain(plan, arguments.parameter, catalog(), colour=colour(sys.stdout)))
-    return FINE
+    missing = {name: told for name in arguments.parameter if (told := unknown_parameter(plan, name)) is not None}
+    known = dict.fromkeys(name for name in arguments.parameter if name not in missing)
+    if known:
+        say("\n\n".join(explain(plan, name, catalog(), colour=colour(sys.stdout)) for name in known))
+    for told in missing.values():
+        say(told, sys.stderr)
+    return FINDINGS if missing else FINE
 
 
 def _diff(arguments: argparse.Namespace) -> int:

@@ -205,6 +205,16 @@ def test_explain(run: Run) -> None:
     ]
 
 
+def test_explain_of_several(run: Run) -> None:
+    _, first, _ = run("explain", "net.optim.yaml", "head.weight", *WITH)
+    _, second, _ = run("explain", "net.optim.yaml", "embed.weight", *WITH)
+    status, out, err = run("explain", "net.optim.yaml", "head.weight", "embed.weight", "head.weight", *WITH)
+    assert (status, out, err) == (0, f"{first}\n{second}", "")
+    status, out, err = run("explain", "net.optim.yaml", "haed.weight", "embed.weight", *WITH)
+    assert (status, out) == (1, second)
+    assert err.startswith("error: the network has no parameter `haed.weight`\n")
+
+
 def test_explain_of_an_unknown_parameter(run: Run) -> None:
     status, out, err = run("explain", "net.optim.yaml", "haed.weight", *WITH)
     assert (status, out) == (1, "")

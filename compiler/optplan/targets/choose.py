@@ -159,18 +159,25 @@ class _Check:
 
     def _parameters(self, group: Group, kind: OptimizerType) -> None:
         """What each parameter must be."""
-        for name in group.parameters if kind.requirements.parameters else ():
-            attributes = self._attributes(name)
-            values = {key: attributes.get(key) for key in ("ndim", "numel", "fan_in", "fan_out")}
-            for condition in kind.requirements.parameters:
-                if not condition.holds(values):
-                    shape = list(attributes.shape)
-                    what = f"`{kind.name}` takes only parameters with {condition}, and `{name}` has shape {shape}"
-                    cure = f"add `and {condition}` to the rule's filter"
-                    if group.origin == self._main:
-                        cure = f"let a rule `use` another optimizer where not {condition}"
-                    self._refuse(what, group.origin, cure)
-                    return
+        for condition in kind.requirements.parameters:
+            refused = [name for name in group.parameters if not condition.holds(self._values(name))]
+            if not refused:
+                continue
+            shape = list(self._attributes(refused[0]).shape)
+            what = f"`{kind.name}` takes only parameters with {condition}, and `{refused[0]}` has shape {shape}"
+            sizes = [sum(self._attributes(name).numel for name in names) for names in (refused, group.parameters)]
+            share = f"{sizes[0] / max(1, sizes[1]):.0%} of the elements"
+            many = f"{len(refused)} of {len(group.parameters)} parameters, {share}"
+            cure = f"add `and {condition}` to the rule's filter; {many}, go by other rules then"
+            if group.origin == self._main:
+                cure = f"let a rule `use` another optimizer where not {condition}: {many}"
+            self._refuse(what, group.origin, cure)
+            return
+
+    def _values(self, name: str) -> dict[str, int | None]:
+        """What a condition on a parameter may ask for."""
+        attributes = self._attributes(name)
+        return {key: attributes.get(key) for key in ("ndim", "numel", "fan_in", "fan_out")}
 
     def _gradients(self, group: Group, kind: OptimizerType, by: Lowering) -> None:
         """Whether its gradients are of the kind that is taken, where that is known."""
