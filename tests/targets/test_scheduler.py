@@ -248,8 +248,9 @@ def test_a_group_added_later_is_left_alone() -> None:
 
 
 def test_a_tensor_stays_the_same_tensor() -> None:
-    config = {**CONFIG, "optimizers": {"hidden": {"type": "nadam"}}, "torch": {"tensor_lr": True}}
-    del config["schedule"]["momentum"]
+    schedule = {key: policy for key, policy in CONFIG["schedule"].items() if key != "momentum"}
+    others = {"hidden": {"type": "nadam"}}
+    config = {**CONFIG, "optimizers": others, "schedule": schedule, "torch": {"tensor_lr": True}}
     model, compiled = compile_pictures(config)
     tensors = [group["lr"] for group in compiled.optimizer.param_groups]
     assert all(isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float32 for tensor in tensors)

@@ -7,6 +7,7 @@ hosts) sees one optimizer.  Groups alone suffice to build one, so that a host ca
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -167,8 +168,25 @@ class MultiOptimizer(torch.optim.Optimizer):
 def _step(member: torch.optim.Optimizer) -> None:
     """One update; hooks for all optimizers of the process are called for the whole, not for its members."""
     step = type(member).step
-    bare = getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+    if torch.compiler.is_compiling():
+        bare = getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+    else:
+        bare = _unhooked(step)
     bare(member)
+
+
+@lru_cache(maxsize=64)
+def _unhooked(step: Any) -> Any:
+    """The step of a class without what torch calls hooks in.
+
+    `torch.compile` puts the whole step of some classes (SparseAdam, RAdam, LBFGS) behind a wrapper that says they are
+    not to be compiled, at its first use in a process.
+    """
+    bare = step
+    while getattr(bare, "hooked", False):
+        bare = bare.__wrapped__
+    kept = getattr(step, "_torchdynamo_disable", False) and not getattr(bare, "_torchdynamo_disable", False)
+    return torch.compiler.disable(bare) if kept else bare  # type: ignore[no-untyped-call]  # torch's own
 
 
 def _check_names(group: object) -> None:
