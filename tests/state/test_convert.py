@@ -31,6 +31,11 @@ HALF, WHOLE = 20, 40
 FULL = {"sgd": "momentum", "adam": "amsgrad", "rmsprop": "centered, momentum"}
 # One setting of each, without a schedule of what MindSpore's checkpoints have no place for
 CROSSED = [case for case in CASES if case.name == FULL.get(case.optimizer, "alone")]
+# All of them cross in memory as well: see `test_crossing`
+ALWAYS = {"sgd", "adamw", "adafactor", "rprop"}
+EACH = [
+    pytest.param(case, marks=[] if case.optimizer in ALWAYS else [pytest.mark.long], id=str(case)) for case in CROSSED
+]
 LIMITS = {"muon": 5e-4}
 
 
@@ -68,7 +73,7 @@ ADAMW = next(case for case in CROSSED if case.optimizer == "adamw")
 
 @pytest.mark.mindspore
 @pytest.mark.one_mode
-@pytest.mark.parametrize("case", CROSSED, ids=str)
+@pytest.mark.parametrize("case", EACH)
 def test_a_stock_state_dict_of_torch_goes_on_in_mindspore(case: Case, folder: Path) -> None:
     updates = gradients(case.network)[:WHOLE]
     first = Torch(case.network, case.document(), WHOLE)
@@ -89,7 +94,7 @@ def test_a_stock_state_dict_of_torch_goes_on_in_mindspore(case: Case, folder: Pa
 
 @pytest.mark.mindspore
 @pytest.mark.one_mode
-@pytest.mark.parametrize("case", CROSSED, ids=str)
+@pytest.mark.parametrize("case", EACH)
 def test_a_checkpoint_of_mindspore_goes_on_in_torch(case: Case, folder: Path) -> None:
     """By the stock classes of both: `save_checkpoint`, and `optimizer.load_state_dict`."""
     import mindspore as ms  # noqa: PLC0415 - as above
@@ -112,7 +117,7 @@ def test_a_checkpoint_of_mindspore_goes_on_in_torch(case: Case, folder: Path) ->
 
 @pytest.mark.mindspore
 @pytest.mark.one_mode
-@pytest.mark.parametrize("case", CROSSED, ids=str)
+@pytest.mark.parametrize("case", EACH)
 def test_a_checkpoint_for_mindspore_is_what_it_would_write(case: Case, folder: Path) -> None:
     import mindspore as ms  # noqa: PLC0415 - as above
 
