@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     State = Mapping[str, Mapping[str, Any]]
 
-__all__ = ["Member", "from_tensors", "pack", "to_tensors"]
+__all__ = ["MOST", "TOO_MANY", "Member", "from_tensors", "pack", "to_tensors"]
 
 # What MindSpore's format says for a type in torch's words
 _WORDS = {
@@ -35,8 +35,9 @@ _WORDS = {
     "int64": "Int64", "int32": "Int32", "int16": "Int16", "int8": "Int8", "uint8": "UInt8", "bool": "Bool",
 }  # fmt: skip
 _FLOAT, _INTEGER = Struct("<f"), Struct("<i")
-# The most updates that an int32 counts
-_LARGEST = 2**31 - 1
+# The most updates that MindSpore counts, and what is said of more
+MOST = 2**31 - 1
+TOO_MANY = f"more than {MOST} updates are saved, and MindSpore counts them in an int32"
 # As long as MindSpore makes one piece of a large tensor
 _LONGEST = 512 * 2**20
 
@@ -222,8 +223,8 @@ def _number(value: Any) -> float:
 
 
 def _whole(value: int) -> Array:
-    if abs(value) > _LARGEST:
-        raise ValueError(f"more than {_LARGEST} updates are saved, and MindSpore counts them in an int32")
+    if abs(value) > MOST:
+        raise ValueError(TOO_MANY)
     return Array("int32", (1,), _INTEGER.pack(value))
 
 

@@ -14,6 +14,7 @@ from mindspore import dtype as mstype
 from optplan import compiled
 from optplan.diagnostics import Collector, ConfigError, diagnostic
 from optplan.resolve.watches import Watches
+from optplan.state.checkpoint import MOST, TOO_MANY
 from optplan.state.saved import Saved, SavedGroup, number
 from optplan.targets.mindspore.managers import make_manager
 from optplan.targets.mindspore.members import Member
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from optplan.state.saved import Array
     from optplan.targets.mindspore.native import Native
     from optplan.targets.mindspore.state import Value
-
-_LARGEST = 2**31 - 1
 
 
 class Compiled(compiled.Compiled):
@@ -211,9 +210,8 @@ class Compiled(compiled.Compiled):
     def _check_counts(self, placed: Placement) -> None:
         """ConfigError (OP708) for counts that MindSpore has no number for."""
         counts = [placed.updates, *(fields.get("step") for fields in placed.state.values())]
-        if any(value is not None and (number(value) or 0) > _LARGEST for value in counts):
-            message = f"more than {_LARGEST} updates are saved, and MindSpore counts them in an int32"
-            raise ConfigError([diagnostic("OP708", message)])
+        if any(value is not None and (number(value) or 0) > MOST for value in counts):
+            raise ConfigError([diagnostic("OP708", TOO_MANY, help="PyTorch counts further")])
 
     def _packed(self, value: Value) -> Array:
         return packed(value)
